@@ -1,0 +1,38 @@
+"""Expected version: what a writer believes about a stream, and the check that it is so."""
+
+from typing import Final
+
+from evcli.errors import Usage, WrongExpectedVersion
+
+Expected = int | str
+"""A version number, ``"exists"`` or ``"any"`` (``"none"`` is read as 0)."""
+
+ANY: Final[Expected] = "any"
+EXISTS: Final[Expected] = "exists"
+NO_STREAM: Final[Expected] = 0
+
+
+def parse_expected(text: str) -> Expected:
+    """Read ``N``, ``none``, ``exists`` or ``any``.
+
+    Raises:
+        Usage: For anything else.
+    """
+    if text == "none":
+        return NO_STREAM
+    if text in (ANY, EXISTS):
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise Usage(f"--expect {text!r} is not an expected version", "use a version number, none, exists or any")
+
+
+def check_expected(stream: str, expected: Expected, actual: int) -> None:
+    """Do nothing if a stream at version ``actual`` is as ``expected``.
+
+    Raises:
+        WrongExpectedVersion: If it is not.
+    """
+    if expected in (ANY, actual) or (expected == EXISTS and actual > 0):
+        return
+    raise WrongExpectedVersion(stream, "none" if expected == 0 else str(expected), actual)

@@ -1,0 +1,120 @@
+"""Places in JSON values: pointers (RFC 6901), and what is found, made or taken away there."""
+
+import re
+from typing import Any, Final
+
+from evcli.errors import Usage
+
+Json = Any
+"""A parsed JSON value: dict, list, str, int, float, bool or None."""
+
+MISSING: Final = object()
+"""What stands for a value that is not there, since null is one."""
+
+_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,17}").fullmatch
+_BAD_ESCAPE: Final = re.compile(r"~(?![01])").search
+_KINDS: Final = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def parse_pointer(text: str) -> tuple[str, ...]:
+    """Split a JSON pointer (RFC 6901) into its reference tokens, escapes undone; the empty one is the whole value.
+
+    Raises:
+        Usage: If it is neither empty nor starts with a slash, or holds a ~ that is not ~0 or ~1.
+    """
+    if not text:
+        return ()
+    if not text.startswith("/"):
+        raise Usage(f"{text!r} is not a JSON pointer", f"start it with a slash: {'/' + text!r}")
+    if _BAD_ESCAPE(text):
+        raise Usage(f"{text!r} is not a JSON pointer", "in a name, write ~ as ~0 and / as ~1")
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in text[1:].split("/"))
+
+
+def resolve(value: Json, tokens: tuple[str, ...]) -> Json:
+    """Return what is at a place in a value, or `MISSING`."""
+    for token in tokens:
+        if isinstance(value, dict):
+            value = value.get(token, MISSING)
+        elif isinstance(value, list) and (index := _index_in(value, token)) is not None:
+            value = value[index]
+        else:
+            return MISSING
+    return value
+
+
+def make_way(state: Json, tokens: tuple[str, ...]) -> tuple[Json, str | int]:
+    """Return the object or array that holds a place, and the key or index there; make missing objects on the way.
+
+    Args:
+        state: The value to walk through; it is changed where something has to be made.
+        tokens: The place, at least one token.
+
+    Raises:
+        ValueError: If the way leads through something else than an object or an array that has such an element.
+    """
+    holder, key = state, _key_in(state, tokens, 0)
+    for depth in range(1, len(tokens)):
+        holder = holder.setdefault(key, {}) if isinstance(holder, dict) else holder[key]
+        key = _key_in(holder, tokens, depth)
+    return holder, key
+
+
+def take_away(state: Json, tokens: tuple[str, ...]) -> None:
+    """Remove what is at a place, if anything is; in an array, null takes its place, so that the others keep theirs."""
+    holder = resolve(state, tokens[:-1])
+    if isinstance(holder, dict):
+        holder.pop(tokens[-1], None)
+    elif isinstance(holder, list) and (index := _index_in(holder, tokens[-1])) is not None:
+        holder[index] = None
+
+
+def copy_json(value: Json) -> Json:
+    """Copy objects and arrays, to any depth."""
+    if isinstance(value, dict):
+        return {name: copy_json(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [copy_json(element) for element in value]
+    return value
+
+
+def same_json(one: Json, other: Json) -> bool:
+    """Compare two JSON values: 1 equals 1.0, no number equals true, and the order of members does not count."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)
+
+
+def kind_of(value: Json) -> str:
+    """Say in words what a JSON value is: ``"a number"``, ``"an object"``, ``"null"``."""
+    return _KINDS.get(type(value)) or f"a {type(value).__name__}, which is not JSON"
+
+
+def _index_in(array: list[Json], token: str) -> int | None:
+    return index if _INDEX(token) and (index := int(token)) < len(array) else None
+
+
+def _key_in(holder: Json, tokens: tuple[str, ...], depth: int) -> str | int:
+    if isinstance(holder, dict):
+        return tokens[depth]
+    if isinstance(holder, list) and (index := _index_in(holder, tokens[depth])) is not None:
+        return index
+    where = repr(_spell(tokens[:depth])) if depth else "the state"
+    what = f"an array of {len(holder)}" if isinstance(holder, list) else kind_of(holder)
+    raise ValueError(f"there can be nothing at {_spell(tokens)!r}, because {where} is {what}")
+
+
+def _spell(tokens: tuple[str, ...]) -> str:
+    return "/".join(token.replace("~", "~0").replace("/", "~1") for token in tokens)

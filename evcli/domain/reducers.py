@@ -1,0 +1,140 @@
+"""Reducers: how the events of a stream fold into its state, and the ones that are built in."""
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Final, Protocol, TypeVar
+
+from evcli.domain.events import Event
+from evcli.domain.names import compile_glob
+from evcli.domain.pointers import Json
+from evcli.errors import CodeFailed
+
+FOLD_VERSION: Final = 1
+"""Raised when the same events and rules come to fold into something else, so that no snapshot from before is met."""
+
+_T = TypeVar("_T")
+_LONGEST_PROBLEM: Final = 300
+
+
+class Reducer(Protocol):
+    """What every reducer is, whether built in, declared, a Python file or a program."""
+
+    @property
+    def types(self) -> tuple[str, ...] | None:
+        """The event types, or globs over them, that it wants to see; None for all."""
+        ...
+
+    def initial(self) -> Json:
+        """Return the state before the first event, a fresh value each time."""
+        ...
+
+    def fold(self, state: Json, events: Iterable[Event]) -> Json:
+        """Return the state after ``events``; the one that is given may be changed in place.
+
+        Raises:
+            CodeFailed: If it fails on an event.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evolving:
+    """A reducer that takes one event at a time.
+
+    Args:
+        make_initial: Returns the initial state, of which each fold gets its own copy.
+        evolve: Returns the state after an event; it may change the one it is given.
+        types: The event types, or globs over them, that ``evolve`` wants to see; None for all.
+    """
+
+    make_initial: Callable[[], Json]
+    evolve: Callable[[Json, Event], Json]
+    types: tuple[str, ...] | None = None
+
+    def initial(self) -> Json:
+        """Return a copy of the initial state."""
+        return deepcopy(self.make_initial())
+
+    def fold(self, state: Json, events: Iterable[Event]) -> Json:
+        """Fold the events that are wanted into the state, which may be changed in place.
+
+        Raises:
+            CodeFailed: If ``evolve`` fails; the message names the event.
+        """
+        evolve = self.evolve
+        for event in events if self.types is None else _select(events, self.types):
+            try:
+                state = evolve(state, event)
+            except (Exception, SystemExit) as error:
+                raise _failed_on(event, error) from error
+        return state
+
+
+def first_match(table: Mapping[str, _T]) -> Callable[[str], _T | None]:
+    """Compile a table of event types and globs to a look-up: the first entry, in their order, that matches a type.
+
+    What was found for a type is remembered.
+    """
+    entries = [(compile_glob(glob), value) for glob, value in table.items()]
+
+    @cache
+    def find(kind: str) -> _T | None:
+        return next((value for matches, value in entries if matches(kind)), None)
+
+    return find
+
+
+def merge_patch(target: Json, patch: Json) -> Json:
+    """Apply a JSON merge patch (RFC 7396) to ``target``, in place where it is an object, and return the result.
+
+    Every object that the result may be changed in later is its own, none is the patch's.
+    """
+    if not isinstance(patch, dict):
+        return patch
+    if not isinstance(target, dict):
+        target = {}
+    for name, value in patch.items():
+        if value is None:
+            target.pop(name, None)
+        elif isinstance(value, dict):
+            target[name] = merge_patch(target.get(name), value)
+        else:
+            target[name] = value
+    return target
+
+
+def _append(state: Json, event: Event) -> Json:
+    state.append(event["data"])
+    return state
+
+
+BUILT_IN: Final[Mapping[str, Reducer]] = {
+    "merge": Evolving(dict, lambda state, event: merge_patch(state, event["data"])),
+    "count": Evolving(lambda: 0, lambda state, _event: state + 1),
+    "last": Evolving(lambda: None, lambda _state, event: event["data"]),
+    "list": Evolving(list, _append),
+}
+"""The reducers that need no definition, by name; ``merge`` is the default."""
+
+
+def _select(events: Iterable[Event], types: tuple[str, ...]) -> Iterable[Event]:
+    wanted = _selector(types)
+    return (event for event in events if wanted(event["type"]))
+
+
+@lru_cache
+def _selector(types: tuple[str, ...]) -> Callable[[str], bool | None]:
+    return first_match(dict.fromkeys(types, True))
+
+
+def _failed_on(event: Event, error: BaseException) -> CodeFailed:
+    at = f"{event['stream']}@{event['version']}"
+    problem = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return CodeFailed(
+        f"the reducer failed on {at} ({event['type']}): {problem[:_LONGEST_PROBLEM]}",
+        f"look at it (evcli log {at}), then correct the reducer",
+        stream=event["stream"],
+        version=event["version"],
+    )
