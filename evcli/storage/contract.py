@@ -1,0 +1,211 @@
+"""What a store is, to everything above it: the contract that each back end satisfies."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from evcli.domain.events import Write
+
+
+class Head(NamedTuple):
+    """The end of the store: position, hash and time of its last counted commit (0, zeros and "" if it is empty).
+
+    ``token`` is the back end's own.
+    """
+
+    position: int
+    hash: str
+    time: str
+    token: int = 0
+
+
+class Bookmark(NamedTuple):
+    """The end of a commit in a stream, up to which its reader has verified it.
+
+    ``version`` and ``time`` are those of the commit's last event; ``token`` is the back end's own.
+    """
+
+    version: int
+    time: str
+    token: str
+
+
+class Chunk(NamedTuple):
+    """Stored event lines of one stream, without newlines, in order, and the bookmark after them.
+
+    ``bookmark`` is None where the last line does not end a commit.
+    """
+
+    lines: list[bytes]
+    bookmark: Bookmark | None
+
+
+class StreamInfo(NamedTuple):
+    """A stream: its version, the times of its first and last event, its size in bytes."""
+
+    stream: str
+    version: int
+    first: str
+    last: str
+    size: int
+
+
+class StreamReceipt(NamedTuple):
+    """What one stream got of a commit: its version after it, and the number of events."""
+
+    stream: str
+    version: int
+    count: int  # type: ignore[assignment]  # the commit's word for it; nobody counts in the tuple
+
+
+class Receipt(NamedTuple):
+    """What was stored: position and time of the last event, how many, and where.
+
+    ``repeated`` counts events that were there already under their ids and were not stored again; when all were,
+    ``count`` is 0 and the rest tells where the last of them stands.
+    """
+
+    position: int
+    count: int  # type: ignore[assignment]  # the commit's word for it; nobody counts in the tuple
+    time: str
+    writes: tuple[StreamReceipt, ...]
+    repeated: int = 0
+
+    @property
+    def version(self) -> int:
+        """The version of the first stream written."""
+        return self.writes[0].version
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the receipt as it is printed."""
+        if len(self.writes) == 1:
+            stream, version, _ = self.writes[0]
+            found: dict[str, Any] = {"stream": stream, "version": version, "position": self.position}
+            found |= {"count": self.count, "time": self.time}
+        else:
+            found = {"position": self.position, "count": self.count, "time": self.time}
+            found["writes"] = [write._asdict() for write in self.writes]
+        return found | ({"repeated": self.repeated} if self.repeated else {})
+
+
+class Plan(NamedTuple):
+    """A commit that was worked out but not stored: its lines per stream, and the receipt it would have had."""
+
+    lines: dict[str, list[bytes]]
+    receipt: Receipt
+    state: object
+    """What the next plan builds upon; the back end's own."""
+
+
+class Report(NamedTuple):
+    """What `EventStore.verify` has gone through without finding damage."""
+
+    streams: int
+    events: int
+    commits: int
+    size: int
+    head: Head
+    in_progress: bool
+
+
+class EventStore(Protocol):
+    """An append-only store of streams with one global order.
+
+    Readers need no lock, see whole commits only, and are bounded by ``end``, a position: what a `Head` that
+    they took gives them is the same however often they read.
+    """
+
+    @property
+    def id(self) -> str:
+        """The store's own name, a UUID (RFC 9562), under which caches keep what belongs to it."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """Where the store is, for a person."""
+        ...
+
+    def create(self, *, lock_wait: float) -> None:
+        """Make the store if it is not there yet, durably.
+
+        Raises:
+            Busy: If the lock was not free in time.
+            StorageFailed: If the operating system failed.
+        """
+        ...
+
+    def append(self, writes: Sequence[Write], *, lock_wait: float) -> Receipt:
+        """Store the events of all ``writes`` as one commit, durably, or nothing.
+
+        Events whose id their stream has already are left out, and counted in the receipt. ``lock_wait`` is in seconds.
+
+        Raises:
+            WrongExpectedVersion: If a stream is not at its expected version.
+            Refused: If an event cannot be stored; ``index`` counts over all the writes' events.
+            Busy: If the lock was not free in time.
+            Damaged: If what would be built upon is damaged.
+            StorageFailed: If the operating system failed; DurabilityUnknown if it cannot be said what it kept.
+        """
+        ...
+
+    def plan(self, writes: Sequence[Write], after: Plan | None = None) -> Plan:
+        """Work out what `append` would store, after ``after`` was, and store nothing.
+
+        Raises:
+            EvcliError: As `append` would.
+        """
+        ...
+
+    def head(self) -> Head:
+        """Return the end of the store as of now."""
+        ...
+
+    def has_more(self, head: Head) -> bool:
+        """Say, at the cost of one look, whether there may be commits after ``head``."""
+        ...
+
+    def streams(self) -> Iterator[str]:
+        """Yield the names of all streams, evcli's own included, in the order of their names."""
+        ...
+
+    def info(self, stream: str, *, end: int) -> StreamInfo | None:
+        """Describe a stream; None if it has no event up to position ``end``."""
+        ...
+
+    def version_at(self, stream: str, time: str, *, end: int) -> int:
+        """Return the version of the stream's last event with a time not after ``time``; 0 if there is none."""
+        ...
+
+    def read_stream(
+        self, stream: str, *, end: int, after: int = 0, to: int | None = None, bookmark: Bookmark | None = None
+    ) -> Iterator[Chunk]:
+        """Yield the stream's lines with versions above ``after``, up to and including ``to``, verified.
+
+        With a ``bookmark`` (which takes the place of ``after``) nothing before it is read.
+
+        Raises:
+            BookmarkLost: If the stream has no such commit end at the bookmark.
+            Damaged: As soon as something does not verify.
+        """
+        ...
+
+    def read_all(
+        self, *, end: int, after: int = 0, wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[list[bytes]]:
+        """Yield the lines of all wanted streams with positions above ``after`` in global order, verified, by commit.
+
+        Raises:
+            Damaged: As soon as something does not verify.
+        """
+        ...
+
+    def verify(self) -> Report:
+        """Check every seal, every hash, that versions and positions have no gap, and that journal and streams agree.
+
+        Raises:
+            Damaged: At the first thing that is wrong.
+        """
+        ...
+
+
+class BookmarkLost(Exception):  # noqa: N818 (a fact about a cache, no failure for the user)
+    """The stream does not have the commit end that a bookmark names: the cache is of another history."""

@@ -1,0 +1,221 @@
+"""The operating system's part: descriptors, durable writes, directory entries, the writer's lock."""
+
+import errno
+import os
+import random
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from evcli.errors import Busy, Damaged, NotPermitted
+
+if sys.platform == "win32":
+    raise ImportError("evcli needs Linux or macOS: it locks and syncs files as POSIX has it; on Windows, use it in WSL")
+
+import fcntl
+
+_FULL_SYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
+_NO_FOLLOW: Final = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class SyncFailed(Exception):  # noqa: N818 (never shown: it becomes DurabilityUnknown)
+    """The operating system could not say that data are durable; such a sync is never tried again."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def sync_data(fd: int) -> None:
+    """Make a file's bytes durable (and its length), past the drive's cache on macOS (F_FULLFSYNC).
+
+    Raises:
+        SyncFailed: If the operating system says no.
+    """
+    try:
+        if _FULL_SYNC is not None:
+            fcntl.fcntl(fd, _FULL_SYNC)
+        else:
+            os.fdatasync(fd)
+    except OSError as error:
+        raise SyncFailed(error) from error
+
+
+def sync_file(fd: int) -> None:
+    """Make a file durable after it was cut or created.
+
+    Raises:
+        SyncFailed: If the operating system says no.
+    """
+    try:
+        if _FULL_SYNC is not None:
+            fcntl.fcntl(fd, _FULL_SYNC)
+        else:
+            os.fsync(fd)
+    except OSError as error:
+        raise SyncFailed(error) from error
+
+
+def sync_directory(path: str) -> None:
+    """Make a directory's entries durable.
+
+    Raises:
+        OSError: If it cannot be opened.
+        SyncFailed: If the operating system says no.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_file(fd)
+    except SyncFailed as failed:
+        if failed.error.errno != errno.EINVAL:  # a file system that has no such thing (some FUSE ones)
+            raise
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, text: bytes, offset: int) -> None:
+    """Write ``text`` at ``offset``, in one call where the operating system takes it whole."""
+    view = memoryview(text)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def read_at(fd: int, length: int, offset: int) -> bytes:
+    """Read ``length`` bytes at ``offset``; fewer only at the end of the file."""
+    parts: list[bytes] = []
+    while length > 0:
+        part = os.pread(fd, length, offset)
+        if not part:
+            break
+        parts.append(part)
+        length -= len(part)
+        offset += len(part)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+@contextmanager
+def opened(root: str, name: str, flags: int = os.O_RDONLY) -> Iterator[int | None]:
+    """Open the store's file ``name``, and give its descriptor; None if it is not there.
+
+    Raises:
+        Damaged: If the file, or a directory on the way to it below ``root``, is a symbolic link.
+    """
+    fd = open_file(root, name, flags)
+    try:
+        yield fd
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def open_file(root: str, name: str, flags: int = os.O_RDONLY) -> int | None:
+    """Open the store's file ``name``; None if it is not there (and ``flags`` do not create it).
+
+    Raises:
+        Damaged: If the file, or a directory on the way to it below ``root``, is a symbolic link, or it is no file.
+        NotPermitted: If it is to be written and has other names (hard links), as in a ``cp -al`` backup.
+    """
+    at = 0
+    while (at := name.find("/", at + 1)) != -1:
+        if os.path.islink(os.path.join(root, name[:at])):
+            raise _not_ours(name[:at])
+    try:
+        fd = os.open(os.path.join(root, name), flags | _NO_FOLLOW | os.O_NONBLOCK, 0o666)
+    except FileNotFoundError:
+        if flags & os.O_CREAT:
+            raise
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_ours(name) from error
+        raise
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and (found.st_nlink <= 1 or not flags & (os.O_RDWR | os.O_WRONLY)):
+        return fd
+    os.close(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise Damaged(name, 0, "it is not a regular file", "move it away and restore the file from a backup")
+    raise NotPermitted(
+        f"{name} has another name (a hard link, as in a 'cp -al' backup), and writing to it would change both",
+        f"give the store a file of its own: cp -p {name} {name}.new && mv {name}.new {name}",
+    )
+
+
+def _not_ours(name: str) -> Damaged:
+    return Damaged(name, 0, "it is a symbolic link", "put the file itself there: evcli follows no links in a store")
+
+
+@contextmanager
+def writer_lock(root: str, *, wait: float) -> Iterator[int]:
+    """Hold the store's lock, waiting at most ``wait`` seconds for it, and give the descriptor of its file.
+
+    It is opened anew each time, so that a forked child never shares it.
+
+    Raises:
+        Busy: If it was not free in time.
+    """
+    deadline = time.monotonic() + wait
+    pause = 0.001
+    while True:
+        fd = open_file(root, "lock", os.O_RDWR | os.O_CREAT)
+        assert fd is not None
+        try:
+            if _try_lock(fd) and _is_still_there(fd, os.path.join(root, "lock")):
+                yield fd
+                return
+        finally:
+            os.close(fd)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Busy(
+                f"another writer has held the lock of {root} for {wait:g} s",
+                "try again, or wait longer: --lock-wait 1m",
+            )
+        time.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311 (so that rivals do not march in step)
+        pause = min(0.02, pause * 1.5)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still_there(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def replace_file(path: str, text: bytes, *, durable: bool) -> None:
+    """Put ``text`` in the place of the file at ``path``, atomically; ``durable`` survives a power cut.
+
+    Raises:
+        OSError: If it cannot be written.
+        SyncFailed: If a durable write could not be made sure of.
+    """
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".new-{os.getpid()}-{os.urandom(4).hex()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o666)
+    try:
+        try:
+            write_all(fd, text, 0)
+            if durable:
+                sync_file(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if durable:
+        sync_directory(folder)

@@ -1,0 +1,192 @@
+"""Format 1: the lines of streams and journal, their seals and hashes, the mark, and holes. Pure functions on bytes.
+
+The format is written down in ``evcli help format``. Seals and hashes are hex SHA-256 (FIPS 180-4), chained.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from evcli.domain.events import NewEvent
+
+ZEROS: Final = "0" * 64
+SEAL_KEY: Final = b',"seal":"'
+HASH_KEY: Final = b',"hash":"'
+SUFFIX_BYTES: Final = len(SEAL_KEY) + 64 + 2
+"""How long ``,"seal":"<64 hex>"}`` is at the end of a line; ``hash`` likewise."""
+
+SECTOR: Final = 512
+MARK_BYTES: Final = 20 + 1 + 64 + 1 + 8 + 1
+
+_FRONT: Final = re.compile(
+    rb'\{"position":([1-9][0-9]{0,18}),"stream":"([A-Za-z0-9._/-]{1,200})","version":([1-9][0-9]{0,18}),'
+    rb'"time":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{15}Z)","type":'
+)
+_JOURNAL_FRONT: Final = re.compile(rb'\{"position":([1-9][0-9]{0,18}),"count":([1-9][0-9]{0,18}),')
+_MARK: Final = re.compile(rb"([0-9]{20}):([0-9a-f]{64}):([0-9a-f]{8})\n")
+_NULS: Final = re.compile(rb"\0+")
+_HEX: Final = re.compile(rb"[0-9a-f]{64}")
+
+
+class Front(NamedTuple):
+    """What stands at the front of every event line; each of the numbers and the time never decreases in a stream."""
+
+    position: int
+    stream: str
+    version: int
+    time: str
+
+
+class JournalWrite(NamedTuple):
+    """One stream's part of a commit: its first version, its number of events, and the bytes it fills."""
+
+    stream: str
+    version: int
+    count: int  # type: ignore[assignment]  # the commit's word for it; nobody counts in the tuple
+    offset: int
+    length: int
+    seal: str
+
+
+class JournalEntry(NamedTuple):
+    """One commit as the journal has it; ``position`` is that of its first event."""
+
+    position: int
+    count: int  # type: ignore[assignment]  # the commit's word for it; nobody counts in the tuple
+    time: str
+    writes: tuple[JournalWrite, ...]
+    hash: str
+
+    @property
+    def last_position(self) -> int:
+        """Position of the commit's last event."""
+        return self.position + self.count - 1
+
+
+class JournalLine(NamedTuple):
+    """A journal line's bytes and its hash."""
+
+    text: bytes
+    hash: str
+
+
+class Mark(NamedTuple):
+    """The last commit known to be durable: the position of its last event, and its hash."""
+
+    position: int
+    hash: str
+
+
+def chain(previous: str, body: bytes) -> str:
+    """Seal (or hash) ``body`` onto the chain that ended in ``previous``."""
+    return sha256(previous.encode() + body).hexdigest()
+
+
+def read_front(line: bytes) -> Front | None:
+    """Read the front of an event line; None if it is not one."""
+    found = _FRONT.match(line)
+    if found is None:
+        return None
+    return Front(int(found[1]), found[2].decode(), int(found[3]), found[4].decode())
+
+
+def seal_in(line: bytes) -> str | None:
+    """Return the seal at the end of a line without its newline; None if it has none.
+
+    Only the digits make sure of it: a ``"seal"`` within the data may stand at the same distance from the end.
+    """
+    if line[-SUFFIX_BYTES : -SUFFIX_BYTES + len(SEAL_KEY)] != SEAL_KEY or line[-2:] != b'"}':
+        return None
+    seal = line[-66:-2]
+    return seal.decode() if _HEX.fullmatch(seal) else None
+
+
+def open_event_line(
+    *, position: int, stream: str, version: int, time: str, event: NewEvent, recorded: str | None
+) -> bytes:
+    """Write an event's line up to, not including, what a seal may follow: the caller closes it with ``}``."""
+    text = (
+        f'{{"position":{position},"stream":"{stream}","version":{version},"time":"{time}",'
+        f'"type":{json.dumps(event.type, ensure_ascii=False)},"data":{event.data}'
+    )
+    if event.meta:
+        text += f',"meta":{event.meta}'
+    if event.id is not None:
+        text += f',"id":{json.dumps(event.id, ensure_ascii=False)}'
+    if recorded is not None:
+        text += f',"recorded":"{recorded}"'
+    if event.v is not None:
+        text += f',"v":{event.v}'
+    return text.encode()
+
+
+def journal_line(position: int, count: int, time: str, writes: Sequence[JournalWrite], previous: str) -> JournalLine:
+    """Write a commit's journal line, newline included, hashed onto ``previous``."""
+    parts = [json.dumps(write._asdict(), separators=(",", ":")) for write in writes]
+    body = f'{{"position":{position},"count":{count},"time":"{time}","writes":[{",".join(parts)}]'.encode()
+    digest = chain(previous, body)
+    return JournalLine(body + HASH_KEY + digest.encode() + b'"}\n', digest)
+
+
+def hash_in(line: bytes) -> str | None:
+    """Return the hash at the end of a journal line without its newline; None if it has none."""
+    if line[-SUFFIX_BYTES : -SUFFIX_BYTES + len(HASH_KEY)] != HASH_KEY or line[-2:] != b'"}':
+        return None
+    return line[-66:-2].decode("latin-1")
+
+
+def hash_is_right(line: bytes, previous: str) -> bool:
+    """Say whether a journal line without its newline carries the hash that follows ``previous``."""
+    return hash_in(line) == chain(previous, line[:-SUFFIX_BYTES])
+
+
+def read_journal_position(line: bytes) -> tuple[int, int] | None:
+    """Read first position and count at the front of a journal line; None if it is not one."""
+    found = _JOURNAL_FRONT.match(line)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def read_journal_line(line: bytes) -> JournalEntry | None:
+    """Parse a journal line without its newline; None if it is not one."""
+    try:
+        entry = json.loads(line)
+        writes = tuple(JournalWrite(**write) for write in entry["writes"])
+        return JournalEntry(entry["position"], entry["count"], entry["time"], writes, entry["hash"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def write_mark(mark: Mark) -> bytes:
+    """Write the mark's line."""
+    text = f"{mark.position:020d}:{mark.hash}:".encode()
+    return text + sha256(text).hexdigest()[:8].encode() + b"\n"
+
+
+def read_mark(text: bytes) -> Mark | None:
+    """Read a mark's line; None if it is blank or does not check."""
+    found = _MARK.match(text)
+    if found is None or sha256(text[: MARK_BYTES - 9]).hexdigest()[:8].encode() != found[3]:
+        return None
+    return Mark(int(found[1]), found[2].decode())
+
+
+class Holes(NamedTuple):
+    """Where NUL bytes stand in the end of a file: ``torn`` if a power cut can have left all of them there."""
+
+    first: int
+    torn: bool
+
+
+def find_holes(text: bytes, offset: int) -> Holes | None:
+    """Look for NULs in ``text``, which stands at ``offset`` of a file and reaches to its end; None if there are none.
+
+    A power cut leaves runs of them that end at a multiple of 512 bytes of the file, or at its end.
+    """
+    runs = list(_NULS.finditer(text))
+    if not runs:
+        return None
+    torn = all((offset + run.end()) % SECTOR == 0 or run.end() == len(text) for run in runs)
+    bad = next((run for run in runs if not torn), runs[0])
+    return Holes(offset + bad.start(), torn)

@@ -1,0 +1,285 @@
+"""The local store: a directory of files, one writer at a time, readers without a lock."""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import NamedTuple
+
+from evcli.domain.events import Write
+from evcli.domain.expected import check_expected
+from evcli.errors import Damaged
+from evcli.storage import journal
+from evcli.storage.clock import now
+from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes
+from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, Head, Plan, Receipt, Report, StreamInfo
+from evcli.storage.files import SyncFailed, opened, writer_lock
+from evcli.storage.ids import find_ids
+from evcli.storage.layout import (
+    JOURNAL_FILE,
+    STORE_FILE,
+    check_case,
+    find_streams,
+    make_store,
+    read_identity,
+    require_identity,
+    stream_path,
+)
+from evcli.storage.lines import Mark
+from evcli.storage.network import require_local
+from evcli.storage.regions import RegionReader
+from evcli.storage.repeats import FindIds, ids_in, leave_out_repeats
+from evcli.storage.settle import read_lock_mark, settle_last_commit
+from evcli.storage.stream_file import StreamFile, cut_chunk, opened_stream
+from evcli.storage.verifying import verify_store
+from evcli.storage.view import counted_end, read_view
+from evcli.storage.writing import storage_failed, write_commit
+
+
+class _Own(NamedTuple):
+    """What this process itself made sure of last: nobody has written since if the mark still says so."""
+
+    mark: Mark
+    head: Head
+    tips: Mapping[str, Tip]
+
+
+class _Planned(NamedTuple):
+    """What plans have come to: the store's end and its streams' tips, the ``stored`` tips below, and the lines with ids."""
+
+    head: Head
+    tips: Mapping[str, Tip]
+    stored: Mapping[str, Tip]
+    ids: Mapping[str, Mapping[str, bytes]]
+
+
+class LocalStore:
+    """A store in a directory (format 1); satisfies `evcli.storage.contract.EventStore`.
+
+    Args:
+        root: The directory; it need not exist before the first append.
+        cache: The root of the caches, in which the store keeps its indexes under its id; None to do without.
+        allow_network_fs: Whether to write where several hosts' locks may not hold.
+    """
+
+    def __init__(self, root: str, *, cache: str | None = None, allow_network_fs: bool = False) -> None:
+        self.root = root
+        self._cache = cache
+        self._anywhere = allow_network_fs
+        self._own: _Own | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """The store's UUID.
+
+        Raises:
+            StoreNotFound: If there is no store yet.
+        """
+        return require_identity(self.root)
+
+    @property
+    def location(self) -> str:
+        """The directory."""
+        return self.root
+
+    # writing
+
+    def append(self, writes: Sequence[Write], *, lock_wait: float = 10.0) -> Receipt:
+        """Store all ``writes`` as one commit; see the contract."""
+        check_writes(writes)
+        if not os.path.isdir(self.root):
+            self.plan(writes)  # so that what is refused does not leave an empty store behind
+        with self._locked(lock_wait) as lock_fd:
+            return self._append(lock_fd, writes)
+
+    def create(self, *, lock_wait: float = 10.0) -> None:
+        """Make the store if it is not there yet; see the contract."""
+        with self._locked(lock_wait):
+            make_store(self.root, now=now())
+
+    @contextmanager
+    def _locked(self, wait: float) -> Iterator[int]:
+        if not self._anywhere:
+            require_local(self.root)
+            self._anywhere = True
+        try:
+            os.makedirs(self.root, exist_ok=True)
+            with writer_lock(self.root, wait=wait) as lock_fd:
+                yield lock_fd
+        except SyncFailed as failed:
+            raise storage_failed(failed.error) from failed
+        except PermissionError:
+            raise
+        except OSError as error:
+            raise storage_failed(error) from error
+
+    def _append(self, lock_fd: int, writes: Sequence[Write]) -> Receipt:
+        time = now()
+        own = self._own
+        self._own = None
+        if own is None or read_lock_mark(lock_fd) != own.mark or self.has_more(own.head):
+            identity = read_identity(self.root)
+            head = settle_last_commit(self.root, lock_fd, now=time)
+            if identity is None and head.position:
+                raise Damaged(STORE_FILE, 0, "it is missing")
+            own = _Own(Mark(head.position, head.hash), head, {})
+        tips = {write.stream: self._tip(write.stream, own.head, known=own.tips.get(write.stream)) for write in writes}
+        commit, receipt = _build(
+            own.head, tips, writes, lambda stream, keys: self._find_ids(stream, tips[stream], keys), now=time
+        )
+        if commit is None:
+            return receipt
+        if own.head.position == 0:
+            make_store(self.root, now=time)
+        write_commit(self.root, lock_fd, own.head, commit)
+        mark = Mark(commit.head.position, commit.head.hash)
+        self._own = _Own(mark, commit.head, {part.write.stream: part.tip for part in commit.parts})
+        return receipt
+
+    def _tip(self, stream: str, head: Head, *, flags: int = os.O_RDWR, known: Tip | None = None) -> Tip:
+        """Look at a stream's end before building upon it; a ``known`` one is only looked at from outside."""
+        with opened(self.root, stream_path(stream), flags) as fd:
+            if fd is None and known:
+                raise Damaged(stream_path(stream), 0, "the file is missing")
+            if fd is None:
+                check_case(self.root, stream)
+                return NO_TIP
+            file = StreamFile(fd, stream, stream_path(stream))
+            if flags == os.O_RDONLY:
+                return file.tip(counted_end(self.root, file, head.position))
+            size = os.fstat(fd).st_size
+            if known and size == known.offset:
+                return known
+            tip = file.tip(size)
+            if size and file.front_before(size).position > head.position:
+                raise Damaged(
+                    stream_path(stream), 0, f"it holds events beyond position {head.position}, where the journal ends"
+                )
+            return tip
+
+    def _find_ids(self, stream: str, tip: Tip, keys: Collection[str]) -> Mapping[str, bytes]:
+        if tip == NO_TIP:
+            return {}
+        cache = os.path.join(self._cache, self.id, "ids") if self._cache else None
+        with opened(self.root, stream_path(stream)) as fd:
+            assert fd is not None
+            return find_ids(StreamFile(fd, stream, stream_path(stream)), tip, keys, cache)
+
+    def plan(self, writes: Sequence[Write], after: Plan | None = None) -> Plan:
+        """Work out what `append` would store; see the contract."""
+        check_writes(writes)
+        before = (
+            after.state if after and isinstance(after.state, _Planned) else _Planned(self._head_if_any(), {}, {}, {})
+        )
+        new = [write.stream for write in writes if write.stream not in before.tips]
+        found = {stream: self._tip(stream, before.head, flags=os.O_RDONLY) for stream in new}
+        tips, stored = {**before.tips, **found}, {**before.stored, **found}
+        commit, receipt = _build(
+            before.head,
+            tips,
+            writes,
+            lambda stream, keys: {**self._find_ids(stream, stored[stream], keys), **before.ids.get(stream, {})},
+            now=now(),
+        )
+        if commit is None:
+            return Plan({}, receipt, before._replace(tips=tips, stored=stored))
+        tips |= {part.write.stream: part.tip for part in commit.parts}
+        lines = {part.write.stream: part.text.split(b"\n")[:-1] for part in commit.parts}
+        ids = {stream: {**before.ids.get(stream, {}), **ids_in(lines[stream])} for stream in lines}
+        return Plan(lines, receipt, _Planned(commit.head, tips, stored, {**before.ids, **ids}))
+
+    def _head_if_any(self) -> Head:
+        return read_view(self.root).head if os.path.isdir(self.root) else EMPTY
+
+    # reading
+
+    def head(self) -> Head:
+        """Return the end of the store as of now."""
+        self.id  # noqa: B018 (a store must be there)
+        return read_view(self.root).head
+
+    def has_more(self, head: Head) -> bool:
+        """Say, at the cost of one stat, whether there may be commits after ``head``."""
+        with suppress(FileNotFoundError):
+            return os.stat(os.path.join(self.root, JOURNAL_FILE)).st_size != head.token
+        return head.token != 0
+
+    def streams(self) -> Iterator[str]:
+        """Yield the names of all streams in the order of their names."""
+        return find_streams(self.root)
+
+    def info(self, stream: str, *, end: int) -> StreamInfo | None:
+        """Describe a stream; None if it has no event up to position ``end``."""
+        with self._counted(stream, end) as (file, limit):
+            if file is None:
+                return None
+            last, first = file.front_before(limit), file.front_before(0)
+            return StreamInfo(stream, last.version, first.time, last.time, limit)
+
+    def version_at(self, stream: str, time: str, *, end: int) -> int:
+        """Return the version of the stream's last event with a time not after ``time``; 0 if there is none."""
+        with self._counted(stream, end) as (file, limit):
+            offset = file.after_time(time, limit) if file else 0
+            return file.front_before(offset).version if file and offset else 0
+
+    def read_stream(
+        self, stream: str, *, end: int, after: int = 0, to: int | None = None, bookmark: Bookmark | None = None
+    ) -> Iterator[Chunk]:
+        """Yield verified chunks of the stream's lines; see the contract."""
+        with self._counted(stream, end) as (file, limit):
+            if file is None:
+                if bookmark is not None:
+                    raise BookmarkLost
+                return
+            stop = limit if to is None else file.after_version(to, limit)
+            if bookmark is not None:
+                after = bookmark.version
+                start = file.resume(bookmark, limit)
+            else:
+                start = file.commit_before(file.after_version(after, limit) if after else 0)
+            for commits in file.commits(start.offset, start.seal, stop, limit):
+                chunk = cut_chunk(commits, file.file, after=after, to=to)
+                if chunk.lines:
+                    yield chunk
+
+    @contextmanager
+    def _counted(self, stream: str, end: int) -> Iterator[tuple[StreamFile | None, int]]:
+        """Open a stream and find the end of what counts up to position ``end``; None if nothing does."""
+        self.id  # noqa: B018 (a store must be there)
+        with opened_stream(self.root, stream) as file:
+            limit = counted_end(self.root, file, end) if file else 0
+            yield (file if limit else None), limit
+
+    def read_all(
+        self, *, end: int, after: int = 0, wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[list[bytes]]:
+        """Yield verified lines in global order, by commit; see the contract."""
+        head = self.head()
+        with opened(self.root, JOURNAL_FILE) as fd, RegionReader(self.root) as regions:
+            if fd is None:
+                return
+            for entry in journal.entries_after(fd, after, head.token):
+                if entry.position > end:
+                    return
+                lines: list[bytes] = []
+                position = entry.position
+                for write in entry.writes:
+                    if wanted is None or wanted(write.stream):
+                        lines += regions.read(write)[max(0, after + 1 - position) :]
+                    position += write.count
+                if lines:
+                    yield lines
+
+    def verify(self) -> Report:
+        """Check everything; see the contract."""
+        self.id  # noqa: B018 (a store must be there)
+        return verify_store(self.root)
+
+
+def _build(
+    head: Head, tips: Mapping[str, Tip], writes: Sequence[Write], find: FindIds, *, now: str
+) -> tuple[Commit | None, Receipt]:
+    remaining = leave_out_repeats(writes, find)
+    for write in remaining.writes:
+        check_expected(write.stream, write.expect, tips[write.stream].version)
+    return remaining.build(head, tips, now=now)

@@ -1,0 +1,108 @@
+"""What an unlocked reader may count: the last whole commit, and the counted end of each stream (DESIGN 4)."""
+
+import os
+import time
+from typing import Final, NamedTuple
+
+from evcli.errors import Damaged
+from evcli.storage import journal
+from evcli.storage.contract import Head
+from evcli.storage.files import opened, read_at
+from evcli.storage.layout import LOCK_FILE, stream_path
+from evcli.storage.lines import MARK_BYTES, JournalEntry, JournalWrite, Mark, read_mark
+from evcli.storage.settle import check_mark, head_of, look_at_write
+from evcli.storage.stream_file import StreamFile
+
+_LOOKS: Final = 12
+_FIRST_PAUSE: Final = 0.0005
+
+
+class View(NamedTuple):
+    """The store as a reader finds it: its counted end, and the commit behind it that is in progress or torn, if any."""
+
+    head: Head
+    pending: JournalEntry | None = None
+
+
+def read_view(root: str) -> View:
+    """Look at the mark, then the journal's end, then what its last commit wrote.
+
+    Raises:
+        Damaged: If it stays so when it is looked at again, a few times.
+    """
+    pause = _FIRST_PAUSE
+    for _ in range(_LOOKS):
+        try:
+            return _look(root)
+        except Damaged as error:
+            damage = error
+            time.sleep(pause)
+            pause *= 1.5
+    raise damage
+
+
+def _look(root: str) -> View:
+    mark = _read_mark(root)
+    with opened(root, journal.FILE) as fd:
+        tail = journal.read_tail(fd, os.fstat(fd).st_size) if fd is not None else journal.NO_TAIL
+    marked = check_mark(mark, tail.last)
+    if tail.last is None or _is_whole(root, tail.last, marked=marked):
+        return View(head_of(tail.last, tail.end))
+    return View(head_of(tail.before, tail.start), tail.last)
+
+
+def _read_mark(root: str) -> Mark | None:
+    with opened(root, LOCK_FILE) as fd:
+        return None if fd is None else read_mark(read_at(fd, MARK_BYTES, 0))
+
+
+def _is_whole(root: str, entry: JournalEntry, *, marked: bool) -> bool:
+    for write in entry.writes:
+        name = stream_path(write.stream)
+        with opened(root, name) as fd:
+            if marked and _ends_in_seal(fd, write, name):
+                continue
+            if look_at_write(fd, write, at_end=False).whole:
+                continue
+        if marked:
+            raise Damaged(name, write.offset, "an acknowledged commit is not whole")
+        return False
+    return True
+
+
+def _ends_in_seal(fd: int | None, write: JournalWrite, name: str) -> bool:
+    """Say whether a marked write's seal stands where it should: whoever reads the stream verifies the rest."""
+    return fd is not None and StreamFile(fd, write.stream, name).seal_before(write.offset + write.length) == write.seal
+
+
+def counted_end(root: str, stream: StreamFile, end: int) -> int:
+    """Return the byte offset behind the stream's last event with a position up to ``end``.
+
+    Bytes behind the last counted event must be explained by the commit in progress.
+
+    Raises:
+        Damaged: If they stay unexplained when they are looked at again, a few times.
+    """
+    pause = _FIRST_PAUSE
+    for _ in range(_LOOKS):
+        view = read_view(root)
+        size = os.fstat(stream.fd).st_size
+        write = (
+            next((write for write in view.pending.writes if write.stream == stream.stream), None)
+            if view.pending
+            else None
+        )
+        limit = write.offset if write else size
+        if limit <= size and (write is None or size <= write.offset + write.length):
+            if limit == 0:
+                return 0
+            front = stream.last_front(limit)
+            if front is not None and front.position <= view.head.position:
+                return limit if front.position <= end else stream.after_position(end, limit)
+        time.sleep(pause)
+        pause *= 1.5
+    raise Damaged(stream.file, _unexplained_from(stream, size), "bytes after the last event that no commit explains")
+
+
+def _unexplained_from(stream: StreamFile, size: int) -> int:
+    return stream.commit_before(size).offset
