@@ -1,0 +1,341 @@
+"""The public Python door: `Store`. The commands go through it too."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from evcli import places
+from evcli.domain.events import Event, NewEvent, Write
+from evcli.domain.expected import ANY, Expected, parse_expected
+from evcli.domain.instants import canonical, parse_instant
+from evcli.domain.names import check_name, check_writable, select_by
+from evcli.domain.reducers import Reducer
+from evcli.errors import Busy, Refused, StoreNotFound
+from evcli.read_side import Definition, cached_state, query_state
+from evcli.replay import StreamState, read_events, replay_stream
+from evcli.storage.codec import loader, new_event
+from evcli.storage.contract import EventStore, Head, Plan, Receipt, Report, StreamInfo
+
+if TYPE_CHECKING:
+    from evcli.project.config import Config
+
+Given = NewEvent | Mapping[str, Any] | tuple[str, Any]
+"""An event to append: ``("money.deposited", {"amount": 10})``, or a mapping with ``type`` and optional ``data``,
+``meta``, ``id``, ``time`` (RFC 3339) and ``v``."""
+
+
+class Store:
+    """A store of events: append, read, replay and query.
+
+    >>> from evcli import Store
+    >>> store = Store.open("/tmp/bank")                                           # doctest: +SKIP
+    >>> store.append("accounts/ann", [("money.deposited", {"amount": 10})])       # doctest: +SKIP
+    >>> store.state("accounts/ann", until="yesterday")                            # doctest: +SKIP
+
+    Args:
+        log: The store itself, any back end.
+        cache: The root of the caches; None to do without.
+        config: The path of the ``evcli.toml`` that maps streams to reducers; None for the default reducer.
+        state_root: Where trust is recorded; None where no project code runs.
+    """
+
+    def __init__(
+        self, log: EventStore, *, cache: str | None = None, config: str | None = None, state_root: str | None = None
+    ) -> None:
+        self.log = log
+        self._cache = cache
+        self._config_path = config
+        self._state_root = state_root
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str] | None = None, *, config: str | None = None, allow_network_fs: bool = False
+    ) -> Self:
+        """Open the store at ``path``; None for the one that the environment or the working directory names.
+
+        It need not exist: the first append makes it. ``config`` is the path of an ``evcli.toml``, if it is to be
+        another than the store's; ``allow_network_fs`` permits writing where locks may not hold.
+
+        Raises:
+            NotFound: If ``config`` names a file that is not there.
+        """
+        from evcli.storage.local import LocalStore
+
+        env = os.environ
+        root = places.find_store(os.fspath(path) if path is not None else None, env, os.getcwd())
+        cache = places.cache_root(env)
+        config = places.find_config(config, env, root)
+        log = LocalStore(root, cache=cache, allow_network_fs=allow_network_fs)
+        return cls(log, cache=cache, config=config, state_root=places.state_root(env))
+
+    @cached_property
+    def config(self) -> "Config":
+        """What ``evcli.toml`` says.
+
+        Raises:
+            BadConfig: If it is wrong.
+        """
+        from evcli.project.config import load_config
+
+        return load_config(self._config_path, state_root=self._state_root)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store already."""
+        try:
+            return bool(self.log.id)
+        except StoreNotFound:
+            return False
+
+    @property
+    def location(self) -> str:
+        """Where the store is, for a person."""
+        return self.log.location
+
+    # writing
+
+    def create(self, *, lock_wait: float = 10.0) -> str:
+        """Make the store if it is not there yet, durably, and return its id."""
+        self.log.create(lock_wait=lock_wait)
+        return self.log.id
+
+    def append(
+        self,
+        stream: str,
+        events: Iterable[Given],
+        *,
+        expect: Expected = ANY,
+        id: str | None = None,  # noqa: A002 (the field's word)
+        lock_wait: float = 10.0,
+    ) -> Receipt:
+        """Store events in one stream as one commit, durably, and return the receipt.
+
+        Args:
+            stream: The stream's name.
+            events: At least one event.
+            expect: The version the stream must be at: a number, ``"none"``, ``"exists"`` or ``"any"``.
+            id: Makes a repeat safe: events stored before under it are not stored again. The second event gets
+                ``id#2``, and so on.
+            lock_wait: Seconds to wait for other writers.
+
+        Raises:
+            WrongExpectedVersion: If the stream is at another version.
+            Refused: If an event cannot be stored.
+            StorageFailed: If the operating system fails; DurabilityUnknown if it cannot be said what was stored.
+        """
+        given = [_to_event(event) for event in events]
+        if id is not None:
+            given = [event._replace(id=id if n == 0 else f"{id}#{n + 1}") for n, event in enumerate(given)]
+        return self.append_many({stream: given}, expect={stream: expect}, lock_wait=lock_wait)
+
+    def append_many(
+        self,
+        events: Mapping[str, Iterable[Given]],
+        *,
+        expect: Mapping[str, Expected] | None = None,
+        lock_wait: float = 10.0,
+    ) -> Receipt:
+        """Store events in several streams as one commit: all of it, or nothing. See `append`."""
+        return self.log.append(_to_writes(events, expect or {}), lock_wait=lock_wait)
+
+    def plan(
+        self,
+        events: Mapping[str, Iterable[Given]],
+        *,
+        expect: Mapping[str, Expected] | None = None,
+        after: Plan | None = None,
+    ) -> Plan:
+        """Work out what `append_many` would store, on top of the plan ``after``, and store nothing."""
+        return self.log.plan(_to_writes(events, expect or {}), after)
+
+    def states_after(self, plan: Plan, before: Mapping[str, StreamState]) -> dict[str, StreamState]:
+        """Return the states of the streams that a plan would write to, as they would be after it.
+
+        Args:
+            plan: The plan.
+            before: States that an earlier plan has led to; other streams' are queried.
+        """
+        load = loader()
+        states: dict[str, StreamState] = {}
+        for stream, lines in plan.lines.items():
+            reducer = self._reducer(stream, None)
+            _, version, state = before.get(stream) or self._state_or_initial(stream, reducer)
+            states[stream] = StreamState(stream, version + len(lines), reducer.fold(state, map(load, lines)))
+        return states
+
+    def _state_or_initial(self, stream: str, reducer: Reducer) -> StreamState:
+        try:
+            return self.query(stream)
+        except StoreNotFound:
+            return StreamState(stream, 0, reducer.initial())
+
+    # reading
+
+    def head(self) -> Head:
+        """Return the end of the store: position, hash and time of its last commit.
+
+        Raises:
+            StoreNotFound: If there is no store.
+        """
+        return self.log.head()
+
+    def read(self, stream: str, *, after: int = 0, until: str | datetime | None = None) -> Iterator[Event]:
+        """Yield a stream's events with versions above ``after`` and times up to and including ``until``, verified.
+
+        ``until`` is an aware datetime or a text such as ``"yesterday"`` (``evcli help time``).
+        """
+        end = self.head().position
+        return read_events(self.log, stream, end=end, after=after, to=self._version(stream, until, None, end))
+
+    def read_all(self, *, after_position: int = 0) -> Iterator[Event]:
+        """Yield all events with positions above ``after_position`` in global order, verified."""
+        load = loader()
+        for lines in self.log.read_all(end=self.head().position, after=after_position):
+            yield from map(load, lines)
+
+    def streams(self, *patterns: str) -> list[StreamInfo]:
+        """Return the streams that names and patterns select (none: all but evcli's own), in the order of their names."""
+        end = self.head().position
+        wanted = select_by(patterns)
+        infos = (self.log.info(stream, end=end) for stream in self.log.streams() if wanted(stream))
+        return [info for info in infos if info is not None]
+
+    def version(self, stream: str) -> int:
+        """Return the version of a stream; 0 if it is not there."""
+        info = self.log.info(check_name(stream), end=self.head().position)
+        return info.version if info else 0
+
+    def wait_for(self, position: int, *, timeout: float) -> None:
+        """Wait until the store has ``position``, at most ``timeout`` seconds.
+
+        Raises:
+            Busy: If it did not come in time.
+        """
+        deadline = time.monotonic() + timeout
+        while (found := self.head().position) < position:
+            if time.monotonic() >= deadline:
+                raise Busy(
+                    f"position {position} did not come within {timeout:g} s", f"the store is at {found}; try again"
+                )
+            time.sleep(0.02)
+
+    def state(
+        self,
+        stream: str,
+        *,
+        reducer: str | None = None,
+        until: str | datetime | None = None,
+        to: int | None = None,
+    ) -> Any:  # noqa: ANN401 (a reducer's state)
+        """Return a stream's state as of ``until`` or version ``to``, from snapshots and what came since."""
+        return self.query(stream, reducer=reducer, until=until, to=to).state
+
+    def query(
+        self,
+        stream: str,
+        *,
+        reducer: str | None = None,
+        until: str | datetime | None = None,
+        to: int | None = None,
+        cached: bool = False,
+    ) -> StreamState:
+        """Return what `state` does, with the version; ``cached`` answers from the newest snapshot alone.
+
+        Raises:
+            CodeFailed: If the reducer fails; the message names the event.
+            NotFound: If ``cached`` and nothing is.
+        """
+        definition = self.definition(stream, reducer)
+        if cached:
+            return cached_state(self.log, check_name(stream), definition, self._cache)
+        end = self.head().position
+        to = self._version(stream, until, to, end)
+        return query_state(self.log, stream, definition, self._cache, end=end, to=to)
+
+    def replay(
+        self,
+        stream: str,
+        *,
+        reducer: str | None = None,
+        until: str | datetime | None = None,
+        to: int | None = None,
+        end: int | None = None,
+    ) -> StreamState:
+        """Fold a stream from the log itself, without any snapshot; ``end`` is a position that bounds what counts."""
+        end = self.head().position if end is None else end
+        to = self._version(stream, until, to, end)
+        return replay_stream(self.log, stream, self._reducer(stream, reducer), end=end, to=to)
+
+    def replay_all(
+        self, patterns: Sequence[str] = (), *, reducer: str | None = None, until: str | datetime | None = None
+    ) -> Iterator[StreamState]:
+        """Yield the states of all streams that ``patterns`` select (none: every one) as of one moment.
+
+        Streams that had no event by then are left out.
+        """
+        end = self.head().position
+        wanted = select_by(patterns)
+        for stream in self.log.streams():
+            if wanted(stream):
+                found = self.replay(stream, reducer=reducer, until=until, end=end)
+                if found.version:
+                    yield found
+
+    def definition(self, stream: str, reducer: str | None = None) -> Definition:
+        """Return what a stream's state is made by: ``reducer`` (``NAME``, ``FILE.py``, ``exec:PROGRAM``), else as configured."""
+        if reducer is None:
+            return self.config.definition_for(check_name(stream))
+        from evcli.project.config import parse_reducer
+
+        return parse_reducer(reducer, os.getcwd(), from_command_line=True)
+
+    def _reducer(self, stream: str, reducer: str | None) -> Reducer:
+        return self.definition(stream, reducer).load()
+
+    def verify(self) -> Report:
+        """Check every seal and hash, that nothing has a gap, and that journal and streams agree.
+
+        Raises:
+            Damaged: At the first thing that is wrong.
+        """
+        return self.log.verify()
+
+    def _version(self, stream: str, until: str | datetime | None, to: int | None, end: int) -> int | None:
+        if until is None:
+            return to
+        if isinstance(until, datetime):
+            until = canonical(until)
+        elif not _is_canonical(until):
+            until = parse_instant(until, now=datetime.now(UTC), local=datetime.astimezone, end=True)
+        version = self.log.version_at(stream, until, end=end)
+        return version if to is None else min(to, version)
+
+
+def _is_canonical(text: str) -> bool:
+    return len(text) == len("2026-11-23T08:00:00.000001Z") and text[10] == "T" and text[-1] == "Z"
+
+
+def _to_event(given: Given) -> NewEvent:
+    if isinstance(given, NewEvent):
+        return given
+    if isinstance(given, Mapping):
+        return new_event(given)
+    kind, data = given
+    return new_event({"type": kind, "data": data})
+
+
+def _to_writes(events: Mapping[str, Iterable[Given]], expect: Mapping[str, Expected]) -> list[Write]:
+    writes: list[Write] = []
+    for stream, given in events.items():
+        expected = expect.get(stream, ANY)
+        listed = [_to_event(event) for event in given]
+        if not listed:
+            raise Refused(f"no events for {stream}", "give at least one")
+        parsed = parse_expected(expected) if isinstance(expected, str) else expected
+        writes.append(Write(check_writable(stream), listed, parsed))
+    if not writes:
+        raise Refused("no events", "give at least one")
+    return writes

@@ -1,0 +1,160 @@
+"""``evcli.toml``: which reducer a stream has. Data, not code; what it names runs only when it is trusted."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from evcli.domain.names import compile_pattern
+from evcli.domain.reducers import BUILT_IN
+from evcli.errors import BadConfig, Refused, Usage
+from evcli.places import CONFIG_FILE
+from evcli.project.definitions import (
+    EXEC_PREFIX,
+    BuiltInDefinition,
+    Permission,
+    ProgramDefinition,
+    PythonDefinition,
+    ReducerDefinition,
+    RulesDefinition,
+)
+from evcli.project.toml_file import Keys, TomlFile, parse_keys
+from evcli.project.trust import require_trust
+
+DEFAULT_REDUCER: Final = "merge"
+_STREAM_KEYS: Final = ("reducer", "decider", "initial")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """What a ``[streams."PATTERN"]`` table says; ``line`` is that of its reducer."""
+
+    pattern: str
+    matches: Callable[[str], bool]
+    reducer: ReducerDefinition
+    decider: str | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What an ``evcli.toml`` says: its streams' tables in file order. Without a file, ``path`` is empty."""
+
+    path: str = ""
+    streams: tuple[StreamConfig, ...] = ()
+
+    def definition_for(self, stream: str) -> ReducerDefinition:
+        """Return the reducer definition of the first pattern that matches; the built-in merge if none does.
+
+        Raises:
+            BadConfig: If it names a file that is not there.
+        """
+        for entry in self.streams:
+            if entry.matches(stream):
+                found = entry.reducer
+                if isinstance(found, PythonDefinition) and not os.path.isfile(found.path):
+                    raise BadConfig(self.path, entry.line, f"streams.{entry.pattern}", f"there is no file {found.path}")
+                return found
+        return BuiltInDefinition(DEFAULT_REDUCER)
+
+
+def load_config(path: str | None, *, state_root: str | None = None) -> Config:
+    """Read an ``evcli.toml``.
+
+    Args:
+        path: The file; None for no file.
+        state_root: Where trust is recorded; None where no code may run.
+
+    Raises:
+        BadConfig: If it is wrong, with line and key: also for a key that evcli does not know.
+    """
+    if path is None:
+        return Config()
+    file = TomlFile(path)
+    tables = file.table((), file.tables, known=("streams",))
+    streams = file.table(("streams",), tables.get("streams", {}))
+    return Config(path, tuple(_read_stream(file, pattern, table, state_root) for pattern, table in streams.items()))
+
+
+def parse_reducer(
+    text: str, base_dir: str, *, from_command_line: bool, state_root: str | None = None
+) -> ReducerDefinition:
+    """Read ``NAME``, ``FILE.py`` or ``exec:PROGRAM``; files are looked up, and programs run, in ``base_dir``.
+
+    Code from the command line is trusted by being named; other code if ``base_dir`` is trusted.
+
+    Raises:
+        Usage: If it is none of them, or the file is not there.
+    """
+    if not is_reducer(text):
+        names = ", ".join(BUILT_IN)
+        raise Usage(f"there is no reducer {text!r}", f"use {names}, a FILE.py, or 'exec:PROGRAM'")
+    if not from_command_line:
+        return _define(text, base_dir, lambda what: require_trust(os.path.join(base_dir, CONFIG_FILE), what, state_root))
+    definition = _define(text, base_dir, lambda _what: None)
+    if isinstance(definition, PythonDefinition) and not os.path.isfile(definition.path):
+        raise Usage(f"there is no file {definition.path}", "check the name of the reducer's file")
+    return definition
+
+
+def is_reducer(text: str) -> bool:
+    """Say whether ``text`` has the form of a built-in's name, a Python file's, or a program."""
+    if text.startswith(EXEC_PREFIX):
+        return bool(text.removeprefix(EXEC_PREFIX).strip())
+    return text in BUILT_IN or text.endswith(".py")
+
+
+def _define(text: str, base_dir: str, permit: Permission, initial: Any = None) -> ReducerDefinition:  # noqa: ANN401
+    if text.startswith(EXEC_PREFIX):
+        return ProgramDefinition(text.removeprefix(EXEC_PREFIX).strip(), base_dir, permit, initial)
+    if text in BUILT_IN:
+        return BuiltInDefinition(text)
+    return PythonDefinition(os.path.join(base_dir, text), permit)
+
+
+def _read_stream(file: TomlFile, pattern: str, value: Any, state_root: str | None) -> StreamConfig:  # noqa: ANN401
+    keys: Keys = ("streams", pattern)
+    try:
+        matches = compile_pattern(pattern)
+    except Refused as error:
+        file.fail(keys, f"{error.message}; {error.hint}")
+    table = file.table(keys, value, known=_STREAM_KEYS)
+    decider = table.get("decider")
+    if not isinstance(decider, str | None):
+        file.fail((*keys, "decider"), 'this must be a string, as in decider = "bank.py"')
+    definition = _read_reducer(file, keys, table, state_root)
+    return StreamConfig(pattern, matches, definition, decider, file.line_of((*keys, "reducer")))
+
+
+def _read_reducer(file: TomlFile, keys: Keys, table: dict[str, Any], state_root: str | None) -> ReducerDefinition:
+    reducer, at = table.get("reducer", DEFAULT_REDUCER), (*keys, "reducer")
+    is_program = isinstance(reducer, str) and reducer.startswith(EXEC_PREFIX)
+    if "initial" in table and not is_program:
+        file.fail((*keys, "initial"), 'this goes with reducer = "exec:…"; rules and Python files have their own')
+    if isinstance(reducer, dict):
+        return _read_rules(file, at, reducer)
+    if not isinstance(reducer, str) or not is_reducer(reducer):
+        file.fail(at, f"this is no reducer; use {', '.join(BUILT_IN)}, a FILE.py, \"exec:PROGRAM\", or a table of rules")
+    base_dir = os.path.dirname(os.path.abspath(file.path))
+    initial = _check_initial(file, (*keys, "initial"), table.get("initial"))
+    return _define(reducer, base_dir, lambda what: require_trust(file.path, what, state_root), initial)
+
+
+def _read_rules(file: TomlFile, keys: Keys, rules: dict[str, Any]) -> RulesDefinition:
+    from evcli.domain.rules import BadRule, compile_rules
+
+    try:
+        return RulesDefinition(rules, compile_rules(rules))
+    except BadRule as error:
+        file.fail((*keys, *parse_keys(error.key)), error.problem)
+
+
+def _check_initial(file: TomlFile, keys: Keys, value: Any) -> Any:  # noqa: ANN401 (a TOML value)
+    from evcli.storage.codec import encode_value
+
+    if value is not None:
+        try:
+            encode_value(value)
+        except Refused as error:
+            file.fail(keys, error.message)
+    return value

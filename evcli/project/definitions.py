@@ -1,0 +1,203 @@
+"""Reducer definitions: what a state is made by, known by a fingerprint, and loaded only when there is something to fold."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import file_digest, sha256
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from evcli.domain.reducers import BUILT_IN, Reducer
+
+if TYPE_CHECKING:
+    from evcli.project.code import PythonReducer
+    from evcli.project.sources import Manifest, Sources
+
+EXEC_PREFIX: Final = "exec:"
+FOLD_VERSION: Final = 1
+"""Counts the changes to how evcli folds; every fingerprint holds it."""
+
+Permission = Callable[[str], None]
+"""Is given the file or program that is about to run, and raises `NotTrusted` if it may not."""
+
+
+class ReducerDefinition(Protocol):
+    """What a stream's state is made by."""
+
+    def fingerprint(self, cache_dir: str | None) -> str:
+        """Return a hex digest of all that decides what the reducer does.
+
+        Args:
+            cache_dir: The root of the caches, where notes are kept that make it faster; None to do without.
+        """
+        ...
+
+    def load(self) -> Reducer:
+        """Return the reducer.
+
+        Raises:
+            NotTrusted: If it is code that may not run.
+            CodeFailed: If it cannot be loaded.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltInDefinition:
+    """A built-in reducer."""
+
+    name: str
+
+    def fingerprint(self, cache_dir: str | None) -> str:
+        """Digest the name."""
+        del cache_dir
+        return _digest("built-in", self.name)
+
+    def load(self) -> Reducer:
+        """Return it from the table."""
+        return BUILT_IN[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesDefinition:
+    """Declarative rules: the table of an ``evcli.toml``, and the reducer compiled from it."""
+
+    rules: Mapping[str, Any]
+    reducer: Reducer
+
+    def fingerprint(self, cache_dir: str | None) -> str:
+        """Digest the rules in their order, which decides which one matches first."""
+        del cache_dir
+        return _digest("rules", self.rules)
+
+    def load(self) -> Reducer:
+        """Return the compiled reducer."""
+        return self.reducer
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramDefinition:
+    """A program: the command line for ``sh -c``, where it runs, and the state before the first event."""
+
+    command: str
+    directory: str
+    permit: Permission
+    initial: Any = None
+
+    def fingerprint(self, cache_dir: str | None) -> str:
+        """Digest the command line, the directory, the initial state, and the files that the command line names."""
+        del cache_dir
+        files = {word: _hash_file(path) for word, path in self._files()}
+        return _digest("program", self.command, self.directory, self.initial, files)
+
+    def load(self) -> Reducer:
+        """Return the program as a reducer."""
+        from evcli.project.programs import ExecReducer
+
+        self.permit(self.command)
+        return ExecReducer(self.command, directory=self.directory, initial=self.initial)
+
+    def _files(self) -> Iterator[tuple[str, str]]:
+        for word in sorted(set(_words(self.command))):
+            path = os.path.join(self.directory, word)
+            if "\0" not in word and os.path.isfile(path):
+                yield word, path
+
+
+class PythonDefinition:
+    """A Python file. One object sees one state of the project's files: what is loaded is what was fingerprinted.
+
+    Args:
+        path: The file's path.
+        permit: What is asked before any of its code runs.
+    """
+
+    def __init__(self, path: str, permit: Permission) -> None:
+        self.path = path
+        self._permit = permit
+        self._sources: Sources | None = None
+        self._manifest: Manifest | None = None
+        self._reducer: PythonReducer | None = None
+
+    def fingerprint(self, cache_dir: str | None) -> str:
+        """Digest the project's files that the reducer is made of.
+
+        The list of them is kept in the cache: while it agrees with the files, nothing is imported. Otherwise the
+        file is loaded.
+
+        Raises:
+            NotTrusted: If it has to be loaded and may not.
+            CodeFailed: If it has to be loaded and fails.
+        """
+        if self._manifest is None and cache_dir is not None:
+            self._recall(cache_dir)
+        if self._manifest is None:
+            self._manifest = self._load().manifest
+            if cache_dir is not None:
+                self._remember(cache_dir, self._manifest)
+        return _digest("python", self._manifest)
+
+    def load(self) -> Reducer:
+        """Return the reducer, loaded once.
+
+        Raises:
+            NotTrusted: If the file may not run.
+            CodeFailed: If it cannot be loaded.
+        """
+        return self._load()
+
+    def _load(self) -> "PythonReducer":
+        from evcli.project.code import PythonReducer
+        from evcli.project.sources import Sources
+
+        self._permit(self.path)
+        if self._reducer is None:
+            self._reducer = PythonReducer(self._sources or Sources(self.path))
+        return self._reducer
+
+    def _recall(self, cache_dir: str) -> None:
+        from evcli.project.sources import Sources
+
+        try:
+            with open(self._note(cache_dir), "rb") as file:
+                manifest = json.load(file)
+        except (OSError, ValueError):
+            return
+        sources = Sources(self.path)
+        if sources.agrees_with(manifest):
+            self._sources, self._manifest = sources, manifest
+
+    def _remember(self, cache_dir: str, manifest: "Manifest") -> None:
+        from evcli.project.records import write_record
+
+        with suppress(OSError):  # next time it is loaded again
+            write_record(self._note(cache_dir), json.dumps(manifest).encode(), durable=False)
+
+    def _note(self, cache_dir: str) -> str:
+        name = sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()
+        return os.path.join(cache_dir, "code", f"{name}.json")
+
+
+def _digest(*parts: Any) -> str:  # noqa: ANN401 (JSON values)
+    return sha256(json.dumps([FOLD_VERSION, *parts]).encode()).hexdigest()
+
+
+def _words(command: str) -> list[str]:
+    import shlex
+
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        return list(lexer)
+    except ValueError:  # the shell will say what is wrong with it
+        return command.split()
+
+
+def _hash_file(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

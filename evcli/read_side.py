@@ -1,0 +1,146 @@
+"""Queries: the same answer as replay, from the nearest snapshot and what came since."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
+
+from evcli.domain.reducers import Reducer
+from evcli.errors import CodeFailed, NotFound
+from evcli.replay import StreamState
+from evcli.storage.codec import freeze, loader, loads
+from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, EventStore
+from evcli.storage.snapshots import LEAST_SPACING, MOST_RUNGS, Snapshot, Snapshots
+
+
+class Definition(Protocol):
+    """What a state is made by: a reducer that is loaded only when there is something to fold."""
+
+    def fingerprint(self, cache_dir: str | None) -> str:
+        """Return a hex digest of all that decides what the reducer does."""
+        ...
+
+    def load(self) -> Reducer:
+        """Return the reducer."""
+        ...
+
+
+class _Start(NamedTuple):
+    """Where folding begins: a snapshot (None: from nothing), and the chunks after it."""
+
+    snapshot: Snapshot | None
+    chunks: Iterator[Chunk]
+
+
+def query_state(
+    store: EventStore, stream: str, definition: Definition, cache: str | None, *, end: int, to: int | None = None
+) -> StreamState:
+    """Return a stream's state up to and including version ``to``, folding only what no snapshot covers.
+
+    Args:
+        store: The store.
+        stream: The stream's name.
+        definition: What the state is made by.
+        cache: The root of the caches; None to do without.
+        end: The position up to which events count.
+        to: The last version that counts; None for the newest.
+
+    Raises:
+        CodeFailed: If the reducer fails; the message names the event, and nothing is cached.
+        Damaged: As soon as something does not verify.
+    """
+    snapshots = snapshots_of(store, stream, definition, cache)
+    start = _find_start(store, stream, snapshots, end=end, to=to)
+    first = next(start.chunks, None)
+    if first is None and start.snapshot is not None:
+        return StreamState(stream, start.snapshot.bookmark.version, loads(start.snapshot.text))
+    reducer = definition.load()
+    state = loads(start.snapshot.text) if start.snapshot else reducer.initial()
+    version = start.snapshot.bookmark.version if start.snapshot else 0
+    if first is None:
+        return StreamState(stream, version, state)
+    info = store.info(stream, end=end)
+    assert info is not None
+    ladder = _Ladder(snapshots, version, info.version, info.size)
+    load = loader()
+    bookmark: Bookmark | None = None
+    try:
+        for chunk in _with_first(first, start.chunks):
+            state = reducer.fold(state, map(load, chunk.lines))
+            version += len(chunk.lines)
+            bookmark = chunk.bookmark
+            ladder.step(bookmark, state)
+    except CodeFailed:
+        ladder.take_back()
+        raise
+    if bookmark is not None and version == info.version:
+        text = freeze(state)
+        if text is not None:
+            snapshots.save_newest(Snapshot(bookmark, text))
+    return StreamState(stream, version, state)
+
+
+def cached_state(store: EventStore, stream: str, definition: Definition, cache: str | None) -> StreamState:
+    """Return the newest state that is cached, without a look at the stream.
+
+    Raises:
+        NotFound: If none is.
+    """
+    newest = snapshots_of(store, stream, definition, cache).newest()
+    if newest is None:
+        raise NotFound(f"no state of {stream} is cached", "ask once without --cached", stream=stream)
+    return StreamState(stream, newest.bookmark.version, loads(newest.text))
+
+
+def snapshots_of(store: EventStore, stream: str, definition: Definition, cache: str | None) -> Snapshots:
+    """Return the snapshots of a stream's states by one definition."""
+    if cache is None:
+        return Snapshots(None)
+    return Snapshots(os.path.join(cache, store.id, "states", stream, "@" + definition.fingerprint(cache)[:32]))
+
+
+def _find_start(store: EventStore, stream: str, snapshots: Snapshots, *, end: int, to: int | None) -> _Start:
+    for snapshot in snapshots.up_to(to):
+        chunks = store.read_stream(stream, end=end, to=to, bookmark=snapshot.bookmark)
+        with suppress(BookmarkLost):
+            first = next(chunks, None)
+            return _Start(snapshot, _with_first(first, chunks) if first else iter(()))
+    return _Start(None, store.read_stream(stream, end=end, to=to) if to != 0 else iter(()))
+
+
+def _with_first(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
+    yield first
+    yield from rest
+
+
+class _Ladder:
+    """Saves older states on the way, evenly spaced, all of them together no larger than the stream."""
+
+    def __init__(self, snapshots: Snapshots, version: int, last_version: int, size: int) -> None:
+        self._snapshots = snapshots
+        self._last = version
+        self._spacing = LEAST_SPACING
+        while last_version // self._spacing >= MOST_RUNGS:
+            self._spacing *= 2
+        self._bytes_per_event = size / last_version
+        self._expected = 0
+        self._saved: list[int] = []
+
+    def step(self, bookmark: Bookmark | None, state: Any) -> None:  # noqa: ANN401 (a reducer's state)
+        """Save the state if a rung is due here."""
+        if bookmark is None or bookmark.version - self._last < self._spacing:
+            return
+        self._last = bookmark.version
+        room = int(self._bytes_per_event * bookmark.version)
+        if self._expected > room:
+            return
+        text = freeze(state)
+        if text is None:
+            return
+        self._expected = len(text) + (self._expected if self._saved else 0)
+        if self._snapshots.save_rung(Snapshot(bookmark, text), room=room):
+            self._saved.append(bookmark.version)
+
+    def take_back(self) -> None:
+        """Remove what this fold has saved: it failed later on."""
+        self._snapshots.drop(self._saved)

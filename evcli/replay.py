@@ -1,0 +1,44 @@
+"""Replay: a stream's events, and the state they fold into, from the log itself and nothing else."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from evcli.domain.events import Event
+from evcli.domain.reducers import Reducer
+from evcli.storage.codec import loader
+from evcli.storage.contract import EventStore
+
+
+class StreamState(NamedTuple):
+    """A stream's state as of a version; version 0 and the initial state where it has no event."""
+
+    stream: str
+    version: int
+    state: Any
+
+
+def read_events(store: EventStore, stream: str, *, end: int, after: int = 0, to: int | None = None) -> Iterator[Event]:
+    """Yield a stream's events with versions above ``after``, up to and including ``to``.
+
+    Raises:
+        Damaged: As soon as something does not verify.
+    """
+    load = loader()
+    for chunk in store.read_stream(stream, end=end, after=after, to=to):
+        yield from map(load, chunk.lines)
+
+
+def replay_stream(store: EventStore, stream: str, reducer: Reducer, *, end: int, to: int | None = None) -> StreamState:
+    """Fold a stream from its first event up to and including version ``to``.
+
+    Raises:
+        CodeFailed: If the reducer fails; the message names the event.
+        Damaged: As soon as something does not verify.
+    """
+    load = loader()
+    state, version = reducer.initial(), 0
+    if to != 0:
+        for chunk in store.read_stream(stream, end=end, to=to):
+            state = reducer.fold(state, map(load, chunk.lines))
+            version += len(chunk.lines)
+    return StreamState(stream, version, state)
