@@ -1,0 +1,5 @@
+"""``python -m evcli``."""
+
+from evcli.cli.main import main
+
+main()

@@ -1,0 +1,113 @@
+"""``evcli append``: record one event, or many from lines."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from evcli.cli.batch import Batch, append_lines
+from evcli.cli.fields import data_text, read_fields
+from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait, instant
+from evcli.cli.output import check_field
+from evcli.cli.receipts import FIELDS, print_plan, print_receipt
+from evcli.domain.events import NewEvent
+from evcli.domain.expected import ANY, parse_expected
+from evcli.domain.instants import parse_duration
+from evcli.errors import Refused, Usage
+from evcli.storage.codec import encode_value, with_meta
+
+EXAMPLES = """\
+evcli append accounts/ann money.deposited amount:=10.00 note='first one'
+evcli append accounts/ann money.deposited '{"amount":10.00}' --id k-91
+evcli append accounts/ann money.withdrawn amount:=5 --expect 2
+evcli append accounts/ann --from events.jsonl
+generate | evcli append --from -"""
+
+
+Stream = Annotated[str | None, typer.Argument(metavar="[STREAM]", help="The stream, as in accounts/ann")]
+Type = Annotated[str | None, typer.Argument(metavar="[TYPE]", help="What happened, as in money.deposited")]
+Data = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DATA]...", help="One JSON text, '-', or fields: k=text k:=json k@=file k:@=file"),
+]
+From = Annotated[str | None, typer.Option("--from", metavar="FILE|-", help="Record many: one JSON object a line")]
+Expect = Annotated[str, typer.Option("--expect", metavar="N|none|exists|any", help="Fail (3) at another version")]
+Id = Annotated[str | None, typer.Option("--id", metavar="KEY", help="Retry-safe: a repeat stores nothing")]
+Meta = Annotated[list[str] | None, typer.Option("--meta", metavar="K=V", help="A member of meta, a field as in DATA")]
+Actor = Annotated[str | None, typer.Option("--actor", metavar="WHO", help="meta.actor; else EVCLI_ACTOR")]
+Time = Annotated[
+    str | None, typer.Option("--time", metavar="TIME", help="When it happened, for history being imported")
+]
+Atomic = Annotated[bool, typer.Option("--atomic", help="With --from: the whole input is one commit")]
+Rejects = Annotated[str | None, typer.Option("--rejects", metavar="FILE", help="With --from: set bad lines aside")]
+Print = Annotated[str | None, typer.Option("--print", metavar="FIELD", help="Print one field of the receipt")]
+
+
+def run(
+    context: Context,
+    stream: Stream = None,
+    type: Type = None,  # noqa: A002 (the field's word)
+    data: Data = None,
+    from_: From = None,
+    expect: Expect = "any",
+    id: Id = None,  # noqa: A002 (the field's word)
+    meta: Meta = None,
+    actor: Actor = None,
+    time: Time = None,
+    atomic: Atomic = False,  # noqa: FBT002
+    rejects: Rejects = None,
+    dry_run: DryRun = False,  # noqa: FBT002
+    print_: Print = None,
+    lock_wait: LockWait = "10s",
+    allow_network_fs: AllowNetwork = False,  # noqa: FBT002
+) -> int:
+    """Record one event, or with --from one for each line, and print a receipt once it is durable."""
+    if print_ is not None:
+        check_field(print_, FIELDS)
+    context.allow_network_fs = allow_network_fs
+    context.expect_new_store()
+    expected, wait, defaults = parse_expected(expect), parse_duration(lock_wait), _meta(meta or [], actor)
+    if from_ is not None:
+        if type is not None or id is not None or time is not None:
+            raise Usage(
+                "TYPE, DATA, --id and --time stand in the lines of --from", 'as in {"type":"…","data":{…},"id":"…"}'
+            )
+        if expected != ANY and stream is None:
+            raise Usage("--expect belongs to one stream", "name it: evcli append STREAM --from FILE --expect N")
+        batch = Batch(stream, expected, defaults, wait, atomic=atomic, rejects=rejects, dry_run=dry_run, field=print_)
+        return append_lines(context, from_, batch)
+    if atomic or rejects:
+        raise Usage("--atomic and --rejects go with --from", "for example: evcli append --from events.jsonl --atomic")
+    if stream is None or type is None:
+        raise Usage("a stream and a type are needed", f"for example: {EXAMPLES.splitlines()[0]}")
+    event = NewEvent(
+        _text("type", type), data_text(data or []), id=None if id is None else _text("id", id), time=instant(time)
+    )
+    event = with_meta(event, defaults)
+    if dry_run:
+        print_plan(context, context.store.plan({stream: [event]}, expect={stream: expected}))
+        return 0
+    receipt = context.store.append(stream, [event], expect=expected, lock_wait=wait)
+    if receipt.repeated:  # the first receipt, as if nothing had happened since
+        receipt = receipt._replace(count=receipt.repeated, repeated=0)
+    print_receipt(context, receipt, field=print_, kind=type)
+    return 0
+
+
+def _text(what: str, text: str) -> str:
+    encode_value(text)  # refuses what is no text that can be stored
+    if not text:
+        raise Refused(f"the {what} is empty", "give it at least one character")
+    return text
+
+
+def _meta(fields: list[str], actor: str | None) -> dict[str, str]:
+    """Return what goes into every event's meta, as JSON texts: the environment's, then the options'."""
+    found: dict[str, str] = {}
+    for key, name in (("actor", "EVCLI_ACTOR"), ("traceparent", "TRACEPARENT")):
+        if os.environ.get(name):
+            found[key] = encode_value(os.environ[name])
+    found |= read_fields(fields)
+    if actor is not None:
+        found["actor"] = encode_value(actor)
+    return found

@@ -1,0 +1,183 @@
+"""The entry point: finds the command's module, runs it, and turns errors into exit codes.
+
+A command's module is imported only when it is the one that was named, so that no command pays for another's imports.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+
+from evcli.errors import Bug, EvcliError, NotPermitted, StorageFailed, Usage
+
+if TYPE_CHECKING:
+    from evcli.cli.output import Output
+
+
+class Command(NamedTuple):
+    """One row of the table of commands: its words, the module in this package, what it is for."""
+
+    words: str
+    module: str
+    purpose: str
+
+
+COMMANDS: Final = (
+    Command("init", "init", "make a .evcli store, and an evcli.toml to edit"),
+    Command("append", "append", "record events"),
+    Command("log", "log", "the events, in order: the audit trail"),
+    Command("streams", "streams", "the streams: version, first, last, size"),
+    Command("replay", "replay", "rebuild state from the log itself, as of any moment"),
+    Command("query state", "query_state", "a stream's state from the cache and what came since"),
+    Command("verify", "verify", "check every seal and hash of the store"),
+    Command("checkpoint", "checkpoint", "position:hash, one value for the whole history"),
+    Command("trust", "trust", "allow a project's code to run"),
+    Command("help", "help", "guarantees, format, design, time, reducers, exit-codes"),
+)
+
+_GLOBAL_WITH_VALUE: Final = ("--store", "--config", "-o", "--output", "--color")
+_GLOBAL_FLAGS: Final = ("--json", "-r", "--raw", "-q", "--quiet")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run evcli with ``argv`` (default: the process's) and exit with the code that ``evcli help exit-codes`` tells of."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run evcli with ``argv`` and return its exit code."""
+    if sys.platform == "win32":
+        sys.stderr.write("evcli: needs Linux or macOS; on Windows, run it in WSL\n")
+        return StorageFailed.exit_code
+    from evcli.cli.output import Output
+
+    words = _globals_last(list(argv))
+    out = _plain_output(Output, words)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except EvcliError as error:
+        out.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        _die_by_pipe()
+    except OSError as error:
+        failed = _os_failure(error)
+        out.error(failed)
+        return failed.exit_code
+    except Exception as error:
+        if os.environ.get("EVCLI_DEBUG"):
+            raise
+        out.error(
+            Bug(
+                f"a bug in evcli: {type(error).__name__}: {error}",
+                "please report it with the command and what EVCLI_DEBUG=1 prints; the store is as it was",
+            )
+        )
+        return Bug.exit_code
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    command = next(
+        (command for command in COMMANDS if words[: command.words.count(" ") + 1] == command.words.split()), None
+    )
+    if command is not None:
+        from evcli.cli.options import run_command
+
+        return run_command(command.words, f"evcli.cli.{command.module}", words[command.words.count(" ") + 1 :])
+    if not words or words[0] in ("--help", "-h"):
+        sys.stdout.write(overview())
+        return 0
+    if words[0] in ("--version", "-V"):
+        from evcli import __version__
+
+        sys.stdout.write(f"evcli {__version__}\n")
+        return 0
+    raise _unknown(words)
+
+
+def _unknown(words: list[str]) -> Usage:
+    from difflib import get_close_matches
+
+    known = [command.words for command in COMMANDS]
+    group = [name for name in known if name.startswith(words[0] + " ")]
+    if group:
+        return Usage(
+            f"'evcli {words[0]}' takes one of: {', '.join(name.split()[1] for name in group)}",
+            f"try 'evcli {group[0]} --help'",
+        )
+    if words[0].startswith("-"):
+        return Usage(f"no such option: {words[0]}", "try 'evcli --help'; options of a command follow its name")
+    near = get_close_matches(words[0], known, 1, 0.5)
+    return Usage(f"no such command: {words[0]}", f"did you mean 'evcli {near[0]}'?" if near else "try 'evcli --help'")
+
+
+def overview() -> str:
+    """Return what ``evcli --help`` prints."""
+    rows = "\n".join(f"  evcli {command.words:<14}{command.purpose}" for command in COMMANDS)
+    return (
+        "Event sourcing and CQRS for the shell: facts in plain files, state as of any moment.\n\n"
+        "Examples:\n"
+        "  evcli append accounts/ann money.deposited amount:=10.00\n"
+        "  evcli log accounts/ann\n"
+        "  evcli replay accounts/ann --until yesterday\n"
+        "  evcli query state accounts/ann /balance\n\n"
+        f"Commands:\n{rows}\n\n"
+        "Everywhere: --store DIR, --config FILE, -o table|json|jsonl|csv|raw, --color auto|always|never, -q\n"
+        "More: 'evcli COMMAND --help', 'evcli help design'\n"
+    )
+
+
+def _globals_last(words: list[str]) -> list[str]:
+    """Move options that stand before the command behind its name, where every command takes them."""
+    moved: list[str] = []
+    while words and words[0] not in ("--help", "--version"):
+        if words[0] in _GLOBAL_WITH_VALUE and len(words) > 1:
+            moved += words[:2]
+            words = words[2:]
+        elif words[0] in _GLOBAL_FLAGS or words[0].startswith(tuple(f"{name}=" for name in _GLOBAL_WITH_VALUE)):
+            moved.append(words[0])
+            words = words[1:]
+        else:
+            break
+    depth = next((c.words.count(" ") + 1 for c in COMMANDS if words[: c.words.count(" ") + 1] == c.words.split()), 0)
+    return words[:depth] + moved + words[depth:] if depth else words
+
+
+def _plain_output(output: "type[Output]", words: list[str]) -> "Output":
+    """Make the output for errors, as the words ask for it: they may be just what cannot be parsed."""
+    pairs = list(zip(words, [*words[1:], ""], strict=True))
+    json = any(
+        word == "--json" or (word in ("-o", "--output") and value in ("json", "jsonl")) or word in ("-ojson", "-ojsonl")
+        for word, value in pairs
+    )
+    color = next((value for word, value in pairs if word == "--color" and value in ("always", "never")), "auto")
+    return output(
+        requested="jsonl" if json else None,
+        color=color,  # type: ignore[arg-type]  # one of the two texts just compared, or auto
+        env=_env(),
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+    )
+
+
+def _env() -> Mapping[str, str]:
+    return os.environ
+
+
+def _os_failure(error: OSError) -> EvcliError:
+    what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    if isinstance(error, PermissionError) or error.errno == 30:  # noqa: PLR2004 (EROFS)
+        return NotPermitted(what, "check who may read and write there, or name another place")
+    return StorageFailed(what, "nothing was stored; check the path and the disk")
+
+
+def _die_by_pipe() -> NoReturn:
+    """End as any filter does whose reader is gone."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    os._exit(128 + signal.SIGPIPE)

@@ -1,0 +1,307 @@
+"""What the commands say: the only module that writes to standard output and standard error.
+
+In a pipe the bytes are exact. Whatever is made for people (tables, pretty states, notes, errors), and
+everything that goes to a terminal, is sanitised first; colours are added after that.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import select
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, TextIO
+
+from evcli.domain import terminal
+from evcli.domain.terminal import sanitise
+from evcli.errors import EvcliError, StorageFailed, Usage
+
+Format = Literal["table", "json", "jsonl", "csv", "raw"]
+
+_EVENT_COLUMNS: Final = ("position", "stream", "version", "time", "type", "data", "meta", "id")
+
+
+class Output:
+    """One command's output, made once from its options.
+
+    Args:
+        requested: The format that was asked for with ``-o``, or None.
+        color: The ``--color`` option.
+        quiet: Print nothing but errors.
+        env: The environment (``NO_COLOR``, ``FORCE_COLOR``, ``CLICOLOR_FORCE``, ``TERM``, ``COLUMNS``).
+        stdout: Standard output, or None where the process was started without one.
+        stderr: Standard error, or None likewise.
+
+    ``format`` is the one in effect. What prints on standard output lets `BrokenPipeError` through (the
+    reader has gone), and raises `StorageFailed` where the output cannot be written.
+    """
+
+    def __init__(
+        self,
+        *,
+        requested: Format | None = None,
+        color: terminal.Color = "auto",
+        quiet: bool = False,
+        env: Mapping[str, str],
+        stdout: TextIO | None,
+        stderr: TextIO | None,
+    ) -> None:
+        self.requested: Final = requested
+        self.on_terminal: Final = stdout is not None and stdout.isatty()
+        self.format: Final[Format] = requested or ("table" if self.on_terminal else "jsonl")
+        self._quiet: Final = quiet
+        self._env: Final = env
+        self._stdout: Final = stdout
+        self._stderr: Final = stderr
+        self._colored: Final = terminal.wants_color(color, env, on_terminal=self.on_terminal)
+        self._stderr_colored: Final = terminal.wants_color(
+            color, env, on_terminal=stderr is not None and stderr.isatty()
+        )
+        self._header: tuple[str, ...] = ()
+
+    def events(self, lines: Iterable[bytes], *, live: bool = False) -> None:
+        """Print stored events, given as their lines without newline, as they come.
+
+        ``live`` hands each one to the reader at once instead of when a buffer is full.
+        """
+        if self.format == "json":
+            self._print_array(lines, live=live)
+        elif self.format == "csv":
+            self._print_header(_EVENT_COLUMNS)
+            for line in lines:
+                self._print_line(_csv_row(_event_cells(line)), live=live)
+        elif self.format == "table":
+            layout = terminal.EventLayout(local=datetime.astimezone, colored=self._colored)
+            for line in lines:
+                self._write(layout.row(line, width=self._width()).encode() + b"\n", live=live)
+        else:
+            for line in lines:
+                self._print_line(line, live=live)
+
+    def rows(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        times: Collection[str] = (),
+        empty: str = "nothing to list",
+    ) -> None:
+        """Print a listing.
+
+        Args:
+            columns: The members shown in a table or as CSV, in order; JSON shows each row whole.
+            rows: The rows, members to JSON values.
+            times: The columns that hold instants, which a table shows in the local zone.
+            empty: What to say on a terminal when there are no rows.
+        """
+        from evcli.storage.codec import dump
+
+        if self.format == "table":
+            listing = [[_cell(row.get(name), time=name in times) for name in columns] for row in rows]
+            if listing:
+                self._print_table(columns, listing)
+            elif self.on_terminal:
+                self.note(empty)
+        elif self.format == "csv":
+            self._print_header(columns)
+            for row in rows:
+                self._print_line(_csv_row(row.get(name) for name in columns))
+        elif self.format == "json":
+            self._print_array(map(dump, rows))
+        else:
+            for row in rows:
+                self._print_line(dump(row))
+
+    def value(self, value: Any) -> None:  # noqa: ANN401 (a JSON value)
+        """Print one JSON value: indented for people, else on one line; ``raw`` prints a string bare.
+
+        Raises:
+            Usage: If CSV was asked for.
+        """
+        from evcli.storage.codec import dump
+
+        if self.format == "csv":
+            raise Usage("a JSON value cannot be printed as CSV", "use -o json, or -r for a bare string")
+        encoded = dump(value)
+        if self.format == "table":
+            pretty = terminal.pretty_json(encoded.decode(), colored=self._colored)
+            self._write(pretty.encode() + b"\n")
+        elif self.format == "raw":
+            self._print_text(value if isinstance(value, str) else encoded.decode())
+        else:
+            self._print_line(encoded)
+
+    def record(self, record: Mapping[str, Any], human: str, *, field: str | None = None) -> None:
+        """Print a receipt at once: ``human`` for people, else the record; with ``field`` that value, bare.
+
+        Raises:
+            Usage: If the record has no such field.
+        """
+        from evcli.storage.codec import dump
+
+        if field is not None:
+            check_field(field, record)
+            self._print_text(terminal.bare(record[field]), live=True)
+        elif self.format == "table":
+            self._write(sanitise(human).encode() + b"\n", live=True)
+        elif self.format == "csv":
+            self._print_header(list(record))
+            self._print_line(_csv_row(record.values()), live=True)
+        else:
+            self._print_line(dump(record), live=True)
+
+    def text(self, text: str) -> None:
+        """Print plain text, ended by a newline if it has none."""
+        self._print_text(text.removesuffix("\n"))
+
+    def note(self, message: str) -> None:
+        """Say something on standard error, unless it is to be quiet."""
+        if not self._quiet:
+            self._say(sanitise(f"evcli: {message}"))
+
+    def error(self, error: EvcliError) -> None:
+        """Say on one line of standard error what went wrong: as JSON only where that was asked for."""
+        if self.requested in ("json", "jsonl"):
+            # What it holds may be anything (a path that is not UTF-8), and this must not fail in its turn.
+            text = json.dumps(error_record(error), ensure_ascii=False, separators=(",", ":"), default=str)
+            self._say(sanitise(text))
+        else:
+            name = terminal.paint("evcli:", "red") if self._stderr_colored else "evcli:"
+            self._say(f"{name} {sanitise(str(error))}")
+
+    def close(self) -> None:
+        """Hand what is still in the buffer to the operating system; call it before deciding the exit code."""
+        if self._stdout is not None:
+            self._write(b"", live=True)
+
+    def stdout_closed(self) -> bool:
+        """Say whether the reader of standard output has gone, without writing to it."""
+        poll = select.poll()
+        with contextlib.suppress(OSError):  # what is no file has no number
+            if self._stdout is not None:
+                poll.register(self._stdout.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+    def _print_array(self, values: Iterable[bytes], *, live: bool = False) -> None:
+        opening = b"["
+        for value in values:
+            self._write(opening + self._safe(value), live=live)
+            opening = b",\n"
+        self._write(b"[]\n" if opening == b"[" else b"]\n")
+
+    def _print_header(self, columns: Sequence[str]) -> None:
+        """Print a CSV header, unless it is the one above: receipts come one by one."""
+        if self._header != (header := tuple(columns)):
+            self._print_line(_csv_row(header))
+            self._header = header
+
+    def _print_line(self, line: bytes, *, live: bool = False) -> None:
+        self._write(self._safe(line) + b"\n", live=live)
+
+    def _print_text(self, text: str, *, live: bool = False) -> None:
+        shown = terminal.sanitise_lines(text) if self.on_terminal else text
+        self._write(shown.encode("utf-8", "surrogateescape") + b"\n", live=live)
+
+    def _print_table(self, columns: Sequence[str], listing: Sequence[Sequence[str]]) -> None:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for name, column in zip(columns, zip(*listing, strict=True), strict=True):
+            side: Literal["left", "right"] = "right" if all(map(str.isdecimal, column)) else "left"
+            table.add_column(Text(sanitise(name)), justify=side, no_wrap=True, overflow="ellipsis")
+        for cells in listing:
+            table.add_row(*map(Text, cells))
+        canvas = io.StringIO()
+        console = Console(
+            file=canvas,
+            width=self._width() or 100_000,
+            force_terminal=self._colored,
+            color_system="standard" if self._colored else None,
+            no_color=not self._colored,
+            _environ={},  # what it says has been heeded already
+        )
+        console.print(table)
+        for row in canvas.getvalue().splitlines():
+            self._write(row.rstrip().encode() + b"\n")
+
+    def _width(self) -> int:
+        """Return the width of the terminal in cells, or 0 where standard output is none."""
+        if self._stdout is None or not self.on_terminal:
+            return 0
+        columns = self._env.get("COLUMNS", "")
+        if columns.isdecimal() and int(columns):
+            return int(columns)
+        with contextlib.suppress(OSError):
+            return os.get_terminal_size(self._stdout.fileno()).columns or 80
+        return 80
+
+    def _safe(self, line: bytes) -> bytes:
+        return sanitise(line.decode("utf-8", "surrogateescape")).encode() if self.on_terminal else line
+
+    def _write(self, data: bytes, *, live: bool = False) -> None:
+        if self._quiet:
+            return
+        if self._stdout is None:
+            raise StorageFailed("standard output is closed", "open it, or use -q; what was appended stays")
+        try:
+            self._stdout.buffer.write(data)
+            if live or self.on_terminal:
+                self._stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _discard(self._stdout)
+            raise StorageFailed(
+                f"standard output could not be written: {error.strerror}",
+                "what was printed is incomplete, send it elsewhere; what was appended stays",
+            ) from error
+
+    def _say(self, line: str) -> None:
+        # There is nobody left to be told when standard error itself has gone.
+        with contextlib.suppress(OSError):
+            if self._stderr is not None:
+                self._stderr.write(line + "\n")
+                self._stderr.flush()
+
+
+def check_field(field: str, names: Collection[str]) -> None:
+    """Do nothing if ``field`` is among the names that ``--print`` knows.
+
+    Raises:
+        Usage: If it is not.
+    """
+    if field not in names:
+        raise Usage(f"there is no field {field!r} to print", f"use one of {', '.join(names)}")
+
+
+def error_record(error: EvcliError) -> dict[str, Any]:
+    """Return an error as a JSON object: ``{"error":{"code":…,"exit":…,"message":…,"hint":…, …facts}}``."""
+    known = {"code": error.code, "exit": error.exit_code, "message": error.message, "hint": error.hint}
+    return {"error": known | error.facts}
+
+
+def _cell(value: Any, *, time: bool) -> str:  # noqa: ANN401
+    text = "" if value is None else terminal.bare(value)
+    return terminal.show_instant(text, datetime.astimezone) if time else terminal.sanitise_cell(text)
+
+
+def _csv_row(cells: Iterable[Any]) -> bytes:
+    row = io.StringIO()
+    csv.writer(row, lineterminator="").writerow("" if cell is None else terminal.bare(cell) for cell in cells)
+    return row.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _event_cells(line: bytes) -> list[str]:
+    texts = terminal.member_texts(line)
+    strings = {name: json.loads(texts[name]) for name in texts.keys() & {"stream", "time", "type", "id"}}
+    return [strings.get(name) or texts.get(name, "") for name in _EVENT_COLUMNS]
+
+
+def _discard(stdout: TextIO) -> None:
+    """Let what is left in the buffer drain into nothing, or the interpreter fails on it at its end."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stdout.fileno())

@@ -1,0 +1,38 @@
+"""How receipts and plans are printed."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from evcli.cli.options import Context
+from evcli.replay import StreamState
+from evcli.storage.codec import loads
+from evcli.storage.contract import Plan, Receipt
+
+FIELDS: Final = ("stream", "version", "position", "count", "time", "repeated", "writes")
+
+
+def print_receipt(context: Context, receipt: Receipt, *, field: str | None = None, kind: str | None = None) -> None:
+    """Print a receipt: JSON in a pipe, a sentence on a terminal, one field where it is asked for."""
+    context.tell_new_store()
+    record = receipt.as_json()
+    if field is not None:
+        record = {"repeated": 0, **record}
+    context.out.record(record, _sentence(receipt, kind), field=field)
+
+
+def _sentence(receipt: Receipt, kind: str | None) -> str:
+    places = ", ".join(f"{write.stream}@{write.version}" for write in receipt.writes)
+    events = kind or ("1 event" if receipt.count == 1 else f"{receipt.count} events")
+    repeated = f", {receipt.repeated} there already" if receipt.repeated else ""
+    return f"{places}  {events}  position {receipt.position}{repeated}"
+
+
+def print_plan(context: Context, plan: Plan, before: Mapping[str, StreamState] | None = None) -> dict[str, StreamState]:
+    """Print what a plan would store, and the states after it: ``{"events":[…],"states":[…]}``; return those states.
+
+    ``before`` holds states that an earlier plan has led to.
+    """
+    states = context.store.states_after(plan, before or {})
+    events = [loads(line) for lines in plan.lines.values() for line in lines]
+    context.out.value({"events": events, "states": [state._asdict() for state in states.values()]})
+    return states

@@ -1,0 +1,57 @@
+"""What ``replay`` and ``query state`` have in common: how a state is asked for and printed."""
+
+from typing import Any, NamedTuple
+
+from evcli.cli.options import Context, instant, split_version
+from evcli.domain.pointers import MISSING, parse_pointer, resolve
+from evcli.errors import NotFound, StreamNotFound, Usage
+from evcli.replay import StreamState
+
+
+class Moment(NamedTuple):
+    """A stream as of a moment: ``until`` is a canonical instant, ``to`` a version, None where nothing is said."""
+
+    stream: str
+    until: str | None
+    to: int | None
+
+
+def read_moment(text: str, until: str | None, to: int | None) -> Moment:
+    """Read ``STREAM`` or ``STREAM@VERSION`` with ``--until`` and ``--to``.
+
+    Raises:
+        Usage: If a range is given, or a version twice.
+    """
+    name, first, version = split_version(text)
+    if first or ("@" in text and version is None):
+        raise Usage(f"{text!r} is a range, and a state is as of one version", f"write {name}@{version or first}")
+    if version is not None and to is not None:
+        raise Usage("a version is given twice", f"write either {name}@{version} or --to {to}")
+    return Moment(name, instant(until, end=True), to if version is None else version)
+
+
+def require_found(context: Context, found: StreamState, *, with_version: bool) -> StreamState:
+    """Return ``found`` unless its stream is not there, which only ``--with-version`` takes for an answer.
+
+    Raises:
+        StreamNotFound: If it is not there.
+    """
+    if not found.version and not with_version and not context.store.version(found.stream):
+        raise StreamNotFound(found.stream)
+    return found
+
+
+def print_state(context: Context, found: StreamState, *, with_version: bool, pointer: str | None = None) -> None:
+    """Print a state, or what a pointer finds in it, with stream and version where asked for.
+
+    Raises:
+        NotFound: If the pointer finds nothing.
+    """
+    state: Any = found.state
+    if pointer is not None:
+        state = resolve(state, parse_pointer(pointer))
+        if state is MISSING:
+            raise NotFound(
+                f"{found.stream}@{found.version} has nothing at {pointer}", "see the whole state without a pointer"
+            )
+    context.out.value(found._replace(state=state)._asdict() if with_version else state)

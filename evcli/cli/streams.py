@@ -1,0 +1,23 @@
+"""``evcli streams``: what there is."""
+
+from typing import Annotated
+
+import typer
+
+from evcli.cli.options import Context
+
+EXAMPLES = """\
+evcli streams
+evcli streams 'accounts/*'
+evcli streams -o csv"""
+
+
+def run(
+    context: Context,
+    patterns: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATTERN]...", help="Names or patterns; none is all")
+    ] = None,
+) -> None:
+    """List the streams: version, time of the first and the last event, size in bytes."""
+    rows = [info._asdict() for info in context.store.streams(*(patterns or ()))]
+    context.out.rows(("stream", "version", "first", "last", "size"), rows, times=("first", "last"), empty="no streams")
