@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -38,17 +38,15 @@ class Store:
     Args:
         log: The store itself, any back end.
         cache: The root of the caches; None to do without.
-        config: The path of the ``evcli.toml`` that maps streams to reducers; None for the default reducer.
-        state_root: Where trust is recorded; None where no project code runs.
+        load_config: Reads what maps streams to reducers, when that is first asked for; None for the default reducer.
     """
 
     def __init__(
-        self, log: EventStore, *, cache: str | None = None, config: str | None = None, state_root: str | None = None
+        self, log: EventStore, *, cache: str | None = None, load_config: "Callable[[], Config] | None" = None
     ) -> None:
         self.log = log
         self._cache = cache
-        self._config_path = config
-        self._state_root = state_root
+        self._load_config = load_config
 
     @classmethod
     def open(
@@ -60,16 +58,23 @@ class Store:
         another than the store's; ``allow_network_fs`` permits writing where locks may not hold.
 
         Raises:
-            NotFound: If ``config`` names a file that is not there.
+            BadConfig: If ``config`` names a file that is not there.
         """
         from evcli.storage.local import LocalStore
 
         env = os.environ
         root = places.find_store(os.fspath(path) if path is not None else None, env, os.getcwd())
         cache = places.cache_root(env)
-        config = places.find_config(config, env, root)
+        if config is not None:
+            places.find_config(config, env, root)  # so that a wrong one is told of at once
+
+        def load() -> "Config":
+            from evcli.project.config import load_config
+
+            return load_config(places.find_config(config, env, root), state_root=places.state_root(env))
+
         log = LocalStore(root, cache=cache, allow_network_fs=allow_network_fs)
-        return cls(log, cache=cache, config=config, state_root=places.state_root(env))
+        return cls(log, cache=cache, load_config=load)
 
     @cached_property
     def config(self) -> "Config":
@@ -78,9 +83,9 @@ class Store:
         Raises:
             BadConfig: If it is wrong.
         """
-        from evcli.project.config import load_config
+        from evcli.project.config import Config
 
-        return load_config(self._config_path, state_root=self._state_root)
+        return self._load_config() if self._load_config else Config()
 
     @property
     def exists(self) -> bool:

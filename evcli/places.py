@@ -46,7 +46,9 @@ def find_config(option: str | None, env: Mapping[str, str], store: str) -> str |
     named = option or env.get("EVCLI_CONFIG")
     if named:
         if not os.path.exists(named) or os.path.isdir(named):
-            raise BadConfig(named, 0, "", f"{'--config' if option else 'EVCLI_CONFIG'} names it, and there is no such file")
+            raise BadConfig(
+                named, 0, "", f"{'--config' if option else 'EVCLI_CONFIG'} names it, and there is no such file"
+            )
         return os.path.abspath(named)
     folders = [store]
     if os.path.basename(store) == STORE_FOLDER:

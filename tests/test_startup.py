@@ -36,7 +36,7 @@ def loaded_by(arguments: list[str], cwd: Path) -> set[str]:
 )
 def test_the_hot_commands_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "evcli", "append", "--store", ".evcli", "accounts/ann", "a.b"],
+        [sys.executable, "-m", "evcli", "append", "accounts/ann", "a.b"],
         cwd=tmp_path,
         check=True,
         capture_output=True,

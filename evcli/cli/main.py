@@ -51,6 +51,7 @@ def run(argv: Sequence[str]) -> int:
         sys.stderr.write("evcli: needs Linux or macOS; on Windows, run it in WSL\n")
         return StorageFailed.exit_code
     from evcli.cli.output import Output
+    from evcli.storage.files import SyncFailed
 
     words = _globals_last(list(argv))
     out = _plain_output(Output, words)
@@ -64,8 +65,8 @@ def run(argv: Sequence[str]) -> int:
         return 128 + signal.SIGINT
     except BrokenPipeError:
         _die_by_pipe()
-    except OSError as error:
-        failed = _os_failure(error)
+    except (OSError, SyncFailed) as error:
+        failed = _os_failure(error.error if isinstance(error, SyncFailed) else error)
         out.error(failed)
         return failed.exit_code
     except Exception as error:

@@ -8,6 +8,7 @@ from evcli.replay import StreamState
 from evcli.storage.codec import loads
 from evcli.storage.contract import Plan, Receipt
 
+MOST_NAMED: Final = 3
 FIELDS: Final = ("stream", "version", "position", "count", "time", "repeated", "writes")
 
 
@@ -21,7 +22,9 @@ def print_receipt(context: Context, receipt: Receipt, *, field: str | None = Non
 
 
 def _sentence(receipt: Receipt, kind: str | None) -> str:
-    places = ", ".join(f"{write.stream}@{write.version}" for write in receipt.writes)
+    places = ", ".join(f"{write.stream}@{write.version}" for write in receipt.writes[:MOST_NAMED])
+    if receipt.writes[MOST_NAMED:]:
+        places += f" and {len(receipt.writes) - MOST_NAMED} more streams"
     events = kind or ("1 event" if receipt.count == 1 else f"{receipt.count} events")
     repeated = f", {receipt.repeated} there already" if receipt.repeated else ""
     return f"{places}  {events}  position {receipt.position}{repeated}"

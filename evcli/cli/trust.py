@@ -42,4 +42,5 @@ def run(
         if dry_run
         else ("no longer trusted:" if remove else "trusted:")
     )
-    context.out.record({"directory": path, "trusted": not remove, "dry_run": dry_run}, f"{word} {path}")
+    record = {"directory": path, "trusted": not remove} | ({"dry_run": True} if dry_run else {})
+    context.out.record(record, f"{word} {path}")

@@ -1,27 +1,16 @@
 """Places in JSON values: pointers (RFC 6901), and what is found, made or taken away there."""
 
 import re
-from typing import Any, Final
+from typing import Final
 
+from evcli.domain.values import Json, kind_of
 from evcli.errors import Usage
-
-Json = Any
-"""A parsed JSON value: dict, list, str, int, float, bool or None."""
 
 MISSING: Final = object()
 """What stands for a value that is not there, since null is one."""
 
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,17}").fullmatch
 _BAD_ESCAPE: Final = re.compile(r"~(?![01])").search
-_KINDS: Final = {
-    dict: "an object",
-    list: "an array",
-    str: "a string",
-    int: "a number",
-    float: "a number",
-    bool: "true or false",
-    type(None): "null",
-}
 
 
 def parse_pointer(text: str) -> tuple[str, ...]:
@@ -75,31 +64,6 @@ def take_away(state: Json, tokens: tuple[str, ...]) -> None:
         holder.pop(tokens[-1], None)
     elif isinstance(holder, list) and (index := _index_in(holder, tokens[-1])) is not None:
         holder[index] = None
-
-
-def copy_json(value: Json) -> Json:
-    """Copy objects and arrays, to any depth."""
-    if isinstance(value, dict):
-        return {name: copy_json(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [copy_json(element) for element in value]
-    return value
-
-
-def same_json(one: Json, other: Json) -> bool:
-    """Compare two JSON values: 1 equals 1.0, no number equals true, and the order of members does not count."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_json(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    return bool(one == other)
-
-
-def kind_of(value: Json) -> str:
-    """Say in words what a JSON value is: ``"a number"``, ``"an object"``, ``"null"``."""
-    return _KINDS.get(type(value)) or f"a {type(value).__name__}, which is not JSON"
 
 
 def _index_in(array: list[Json], token: str) -> int | None:

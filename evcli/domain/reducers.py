@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 
 from evcli.domain.events import Event
 from evcli.domain.names import compile_glob
-from evcli.domain.pointers import Json
+from evcli.domain.values import Json
 from evcli.errors import CodeFailed
 
 FOLD_VERSION: Final = 1

@@ -7,18 +7,9 @@ from math import isfinite
 from typing import Any, Final
 
 from evcli.domain.events import Event
-from evcli.domain.pointers import (
-    MISSING,
-    Json,
-    copy_json,
-    kind_of,
-    make_way,
-    parse_pointer,
-    resolve,
-    same_json,
-    take_away,
-)
+from evcli.domain.pointers import MISSING, make_way, parse_pointer, resolve, take_away
 from evcli.domain.reducers import Evolving, first_match
+from evcli.domain.values import MAX_INTEGER, MIN_INTEGER, Json, copy_json, kind_of, same_json
 from evcli.errors import Usage
 
 Step = Callable[[Json, Event], None]
@@ -33,8 +24,6 @@ Operator = Callable[[Json, str], list[Step]]
 """Compiles what stands right of the operator; the second argument is the key of that for messages."""
 
 _NUMBERS: Final = (int, float)
-_LEAST_INTEGER: Final = -(2**63)
-_MOST_INTEGER: Final = 2**64 - 1
 _EVENT_MEMBERS: Final = tuple(Event.__annotations__)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
@@ -209,7 +198,7 @@ def _check_number(value: Json, wanted: str, place: str) -> None:
 
 
 def _in_range(number: float, place: str) -> float:
-    if _LEAST_INTEGER <= number <= _MOST_INTEGER if type(number) is int else isfinite(number):
+    if MIN_INTEGER <= number <= MAX_INTEGER if type(number) is int else isfinite(number):
         return number
     raise ValueError(f"the result at {place!r} is beyond a double, or an integer outside -2^63…2^64-1")
 

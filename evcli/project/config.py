@@ -90,7 +90,9 @@ def parse_reducer(
         names = ", ".join(BUILT_IN)
         raise Usage(f"there is no reducer {text!r}", f"use {names}, a FILE.py, or 'exec:PROGRAM'")
     if not from_command_line:
-        return _define(text, base_dir, lambda what: require_trust(os.path.join(base_dir, CONFIG_FILE), what, state_root))
+        return _define(
+            text, base_dir, lambda what: require_trust(os.path.join(base_dir, CONFIG_FILE), what, state_root)
+        )
     definition = _define(text, base_dir, lambda _what: None)
     if isinstance(definition, PythonDefinition) and not os.path.isfile(definition.path):
         raise Usage(f"there is no file {definition.path}", "check the name of the reducer's file")
@@ -134,7 +136,7 @@ def _read_reducer(file: TomlFile, keys: Keys, table: dict[str, Any], state_root:
     if isinstance(reducer, dict):
         return _read_rules(file, at, reducer)
     if not isinstance(reducer, str) or not is_reducer(reducer):
-        file.fail(at, f"this is no reducer; use {', '.join(BUILT_IN)}, a FILE.py, \"exec:PROGRAM\", or a table of rules")
+        file.fail(at, f'this is no reducer; use {", ".join(BUILT_IN)}, a FILE.py, "exec:PROGRAM", or a table of rules')
     base_dir = os.path.dirname(os.path.abspath(file.path))
     initial = _check_initial(file, (*keys, "initial"), table.get("initial"))
     return _define(reducer, base_dir, lambda what: require_trust(file.path, what, state_root), initial)

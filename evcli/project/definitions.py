@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from evcli.domain.reducers import BUILT_IN, Reducer
+from evcli.domain.reducers import BUILT_IN, FOLD_VERSION, Reducer
 
 if TYPE_CHECKING:
     from evcli.project.code import PythonReducer
     from evcli.project.sources import Manifest, Sources
 
 EXEC_PREFIX: Final = "exec:"
-FOLD_VERSION: Final = 1
-"""Counts the changes to how evcli folds; every fingerprint holds it."""
-
 Permission = Callable[[str], None]
 """Is given the file or program that is about to run, and raises `NotTrusted` if it may not."""
 
@@ -169,10 +166,12 @@ class PythonDefinition:
             self._sources, self._manifest = sources, manifest
 
     def _remember(self, cache_dir: str, manifest: "Manifest") -> None:
-        from evcli.project.records import write_record
+        from evcli.storage.files import make_private_folder, replace_file
 
         with suppress(OSError):  # next time it is loaded again
-            write_record(self._note(cache_dir), json.dumps(manifest).encode(), durable=False)
+            note = self._note(cache_dir)
+            make_private_folder(os.path.dirname(note))
+            replace_file(note, json.dumps(manifest).encode(), durable=False)
 
     def _note(self, cache_dir: str) -> str:
         name = sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()

@@ -65,7 +65,9 @@ class ExecReducer:
 
         given = b"\n".join((dump(state), *lines, b""))
         try:
-            done = subprocess.run(["/bin/sh", "-c", self._command], input=given, capture_output=True, cwd=self._directory, check=False)
+            done = subprocess.run(
+                ["/bin/sh", "-c", self._command], input=given, capture_output=True, cwd=self._directory, check=False
+            )
         except OSError as error:
             raise _Failed(str(error)) from error
         if done.returncode:

@@ -4,7 +4,7 @@ import os
 from hashlib import sha256
 
 from evcli.errors import NotFound, NotTrusted
-from evcli.project.records import sync_folder, write_record
+from evcli.storage.files import make_private_folder, replace_file, sync_directory
 
 
 def trust(directory: str, state_root: str) -> str:
@@ -15,11 +15,14 @@ def trust(directory: str, state_root: str) -> str:
     Raises:
         NotFound: If there is no such directory.
         OSError: If it cannot be recorded.
+        SyncFailed: If that cannot be made durable.
     """
     real = os.path.realpath(directory)
     if not os.path.isdir(real):
         raise NotFound(f"no directory {directory}", "name the directory that holds the evcli.toml")
-    write_record(_record_of(real, state_root), os.fsencode(real), durable=True)
+    path = _record_of(real, state_root)
+    make_private_folder(os.path.dirname(path))
+    replace_file(path, os.fsencode(real), durable=True)
     return real
 
 
@@ -28,13 +31,14 @@ def distrust(directory: str, state_root: str) -> bool:
 
     Raises:
         OSError: If it cannot be recorded.
+        SyncFailed: If that cannot be made durable.
     """
     path = _record_of(os.path.realpath(directory), state_root)
     try:
         os.unlink(path)
     except FileNotFoundError:
         return False
-    sync_folder(os.path.dirname(path))
+    sync_directory(os.path.dirname(path))
     return True
 
 

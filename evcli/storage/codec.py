@@ -12,12 +12,11 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from evcli.domain.events import NewEvent
 from evcli.domain.instants import parse_rfc3339
+from evcli.domain.values import MAX_INTEGER, MIN_INTEGER
 from evcli.errors import Refused
 
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 200
-MIN_INTEGER: Final = -(2**63)
-MAX_INTEGER: Final = 2**64 - 1
 
 IGNORED_MEMBERS: Final = frozenset({"position", "version", "recorded", "commit", "seal"})
 _BLANK: Final = re.compile(r"[ \t\n\r]*").match
@@ -81,17 +80,6 @@ def check_json(text: str) -> str:
             -2^63…2^64-1, numbers beyond a double, lone surrogates, depth over 200.
     """
     return _scan(text, 0, whole=True)[1]
-
-
-def same_json(one: Any, other: Any) -> bool:  # noqa: ANN401
-    """Compare two parsed values as JSON: 1 equals 1.0, and no number equals true."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    return bool(one == other)
 
 
 def encode_value(value: Any) -> str:  # noqa: ANN401

@@ -126,7 +126,7 @@ def open_file(root: str, name: str, flags: int = os.O_RDONLY) -> int | None:
             raise _not_ours(name[:at])
     try:
         fd = os.open(os.path.join(root, name), flags | _NO_FOLLOW | os.O_NONBLOCK, 0o666)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if flags & os.O_CREAT:
             raise
         return None
@@ -193,6 +193,11 @@ def _is_still_there(fd: int, path: str) -> bool:
         return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def make_private_folder(path: str) -> None:
+    """Make a directory for the user's own caches and records, and those above it, if they are not there."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
 
 
 def replace_file(path: str, text: bytes, *, durable: bool) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from evcli.storage.codec import loads
 from evcli.storage.commit import NO_TIP, Tip
 from evcli.storage.ends import line_at
+from evcli.storage.files import make_private_folder
 from evcli.storage.lines import ZEROS, read_front
 from evcli.storage.stream_file import StreamFile
 
@@ -62,7 +63,7 @@ def find_ids(stream: StreamFile, tip: Tip, keys: Collection[str], cache: str | N
     path = os.path.join(cache, stream.stream + ".sqlite")
     for _ in range(2):
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make_private_folder(os.path.dirname(path))
             with closing(sqlite3.connect(path, isolation_level=None)) as database:
                 return _ask(database, stream, tip, keys)
         except (sqlite3.Error, _Unusable):
@@ -138,7 +139,7 @@ def _catch_up(database: "sqlite3.Connection", stream: StreamFile, tip: Tip) -> _
 def _read_covered(database: "sqlite3.Connection") -> _Covered:
     database.execute("create table if not exists covered (offset, seal, entries, buckets, digest)")
     database.execute("create table if not exists bucket (place integer primary key, entries blob, digest text)")
-    row = database.execute("select * from covered").fetchone()
+    row = database.execute("select offset, seal, entries, buckets, digest from covered").fetchone()
     if row is None:
         covered = _Covered(0, ZEROS, 0, _FIRST_BUCKETS)
         _make_buckets(database, covered)

@@ -67,7 +67,7 @@ def check_case(root: str, stream: str) -> None:
         path, other = os.path.join(folder, part), os.path.join(folder, part.swapcase())
         try:
             found = os.lstat(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         with suppress(FileNotFoundError):
             if other != path and os.path.samestat(found, os.lstat(other)) and part not in os.listdir(folder):

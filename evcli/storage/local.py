@@ -87,7 +87,7 @@ class LocalStore:
     def append(self, writes: Sequence[Write], *, lock_wait: float = 10.0) -> Receipt:
         """Store all ``writes`` as one commit; see the contract."""
         check_writes(writes)
-        if not os.path.isdir(self.root):
+        if self._own is None and read_identity(self.root) is None:
             self.plan(writes)  # so that what is refused does not leave an empty store behind
         with self._locked(lock_wait) as lock_fd:
             return self._append(lock_fd, writes)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from evcli.domain.events import NewEvent, Write
+from evcli.domain.values import same_json
 from evcli.errors import IdReused, Refused
-from evcli.storage.codec import loads, same_json
+from evcli.storage.codec import loads
 from evcli.storage.commit import Commit, Tip, build_commit
 from evcli.storage.contract import Head, Receipt, StreamReceipt
 from evcli.storage.lines import read_front

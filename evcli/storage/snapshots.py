@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from evcli.storage.contract import Bookmark
-from evcli.storage.files import replace_file
+from evcli.storage.files import make_private_folder, replace_file
 
 MOST_RUNGS: Final = 256
 LEAST_SPACING: Final = 1024
@@ -106,7 +106,7 @@ class Snapshots:
             return
         head = json.dumps(snapshot.bookmark, separators=(",", ":")).encode()
         with suppress(OSError):
-            os.makedirs(self._folder, exist_ok=True)
+            make_private_folder(self._folder)
             content = _digest(head, snapshot.text) + b" " + head + b"\n" + snapshot.text
             replace_file(os.path.join(self._folder, name), content, durable=False)
 

@@ -156,9 +156,7 @@ def test_a_refusal_quotes_no_more_than_the_beginning_of_a_long_text() -> None:
 @given(
     st.one_of(
         time_like,
-        st.from_regex(
-            r"\d{4}-[01]\d-[0-3]\d[Tt ][0-2]\d:[0-5]\d:[0-6]\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", fullmatch=True
-        ),
+        st.from_regex(r"\d{4}-[01]\d-[0-3]\d[Tt ][0-2]\d:[0-5]\d:[0-6]\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", fullmatch=True),
     )
 )
 def test_what_is_read_as_rfc3339_is_what_datetime_reads(text: str) -> None:

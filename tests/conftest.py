@@ -1,0 +1,20 @@
+"""What every test gets: its own store, cache, state and configuration, never the user's."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CACHE", "STATE", "STORE"):
+        monkeypatch.setenv(f"EVCLI_{name}", str(tmp_path / name.lower()))
+    for name in ("EVCLI_CONFIG", "EVCLI_ACTOR", "TRACEPARENT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    """Where ``EVCLI_STORE`` points; no store is there yet."""
+    return tmp_path / "store"
