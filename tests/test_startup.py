@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SLOW = {
+SLOW = {"pydantic", "rich", "asyncio", "sqlite3", "importlib.metadata", "xml", "email", "multiprocessing"}
     "pydantic",
     "rich",
     "asyncio",

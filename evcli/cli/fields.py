@@ -1,10 +1,10 @@
 """The fields of the command line, as in HTTPie: ``k=text``, ``k:=json``, ``k@=file``, ``k:@=file``; or one JSON text."""
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Final
 
+from evcli.cli.options import standard_input
 from evcli.errors import Refused, Usage
 from evcli.storage.codec import check_json, decode
 
@@ -21,7 +21,7 @@ def data_text(arguments: Sequence[str]) -> str:
     if not arguments:
         return "{}"
     if list(arguments) == ["-"]:
-        return check_json(decode(sys.stdin.buffer.read()))
+        return check_json(decode(standard_input().read()))
     first = arguments[0].lstrip()
     if len(arguments) == 1 and (not _is_field(first)):
         return _one_text(arguments[0])
@@ -47,7 +47,11 @@ def read_fields(arguments: Sequence[str]) -> dict[str, str]:
             raise Usage(f"{argument!r} is not a field", _FORMS)
         if name in found:
             raise Refused(f"the field {name!r} is given twice", "give it once, or write the data as one JSON text")
-        found[name] = _value(form, value)
+        try:
+            found[name] = _value(form, value)
+        except Refused as error:
+            error.message = f"the field {name!r}: {error.message}"
+            raise
     return found
 
 

@@ -38,15 +38,18 @@ def topic_text(name: str) -> str:
 
 def run(
     context: Context,
-    topic: Annotated[str | None, typer.Argument(metavar="[TOPIC|COMMAND]", help="A topic, or a command's name")] = None,
+    topic: Annotated[
+        list[str] | None, typer.Argument(metavar="[TOPIC|COMMAND]", help="A topic, or a command's name")
+    ] = None,
 ) -> None:
     """Explain a topic: what evcli guarantees, what is on disk, how time is read, how to think in events."""
     from evcli.cli.main import COMMANDS, overview
     from evcli.cli.main import run as run_evcli
 
-    if topic is None:
+    name = " ".join(topic or ())
+    if not name:
         context.out.text(overview() + "\nTopics (evcli help TOPIC): " + ", ".join(topics()))
-    elif topic in {command.words for command in COMMANDS} - set(topics()):
-        run_evcli([*topic.split(), "--help"])
+    elif name in {command.words for command in COMMANDS} - set(topics()):
+        run_evcli([*name.split(), "--help"])
     else:
-        context.out.text(topic_text(topic).rstrip("\n"))
+        context.out.text(topic_text(name))

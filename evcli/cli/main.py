@@ -37,6 +37,7 @@ COMMANDS: Final = (
 )
 
 _GLOBAL_WITH_VALUE: Final = ("--store", "--config", "-o", "--output", "--color")
+_GLOBAL_IN_ONE: Final = ("--store=", "--config=", "--output=", "--color=", "-oj", "-ot", "-oc", "-or")
 _GLOBAL_FLAGS: Final = ("--json", "-r", "--raw", "-q", "--quiet")
 
 
@@ -56,8 +57,8 @@ def run(argv: Sequence[str]) -> int:
     words = _globals_last(list(argv))
     out = _plain_output(Output, words)
     try:
-        code = _dispatch(words)
-        sys.stdout.flush()
+        code = _dispatch(words, out)
+        out.close()
     except EvcliError as error:
         out.error(error)
         return error.exit_code
@@ -82,7 +83,7 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _dispatch(words: list[str]) -> int:
+def _dispatch(words: list[str], out: "Output") -> int:
     command = next(
         (command for command in COMMANDS if words[: command.words.count(" ") + 1] == command.words.split()), None
     )
@@ -91,12 +92,12 @@ def _dispatch(words: list[str]) -> int:
 
         return run_command(command.words, f"evcli.cli.{command.module}", words[command.words.count(" ") + 1 :])
     if not words or words[0] in ("--help", "-h"):
-        sys.stdout.write(overview())
+        out.text(overview())
         return 0
     if words[0] in ("--version", "-V"):
         from evcli import __version__
 
-        sys.stdout.write(f"evcli {__version__}\n")
+        out.text(f"evcli {__version__}")
         return 0
     raise _unknown(words)
 
@@ -111,6 +112,10 @@ def _unknown(words: list[str]) -> Usage:
             f"'evcli {words[0]}' takes one of: {', '.join(name.split()[1] for name in group)}",
             f"try 'evcli {group[0]} --help'",
         )
+    if words[0] in _GLOBAL_WITH_VALUE and len(words) == 1:
+        return Usage(f"option {words[0]} needs a value", "for example: evcli --store ./books log")
+    if words[0] in (*_GLOBAL_WITH_VALUE, *_GLOBAL_FLAGS):
+        return Usage("a command is missing", "for example: evcli --store ./books log; more in 'evcli --help'")
     if words[0].startswith("-"):
         return Usage(f"no such option: {words[0]}", "try 'evcli --help'; options of a command follow its name")
     near = get_close_matches(words[0], known, 1, 0.5)
@@ -136,24 +141,25 @@ def overview() -> str:
 def _globals_last(words: list[str]) -> list[str]:
     """Move options that stand before the command behind its name, where every command takes them."""
     moved: list[str] = []
-    while words and words[0] not in ("--help", "--version"):
+    while words:
         if words[0] in _GLOBAL_WITH_VALUE and len(words) > 1:
             moved += words[:2]
             words = words[2:]
-        elif words[0] in _GLOBAL_FLAGS or words[0].startswith(tuple(f"{name}=" for name in _GLOBAL_WITH_VALUE)):
+        elif words[0] in _GLOBAL_FLAGS or words[0].startswith(_GLOBAL_IN_ONE):
             moved.append(words[0])
             words = words[1:]
         else:
             break
-    depth = next((c.words.count(" ") + 1 for c in COMMANDS if words[: c.words.count(" ") + 1] == c.words.split()), 0)
-    return words[:depth] + moved + words[depth:] if depth else words
+    depth = next((c.words.count(" ") + 1 for c in COMMANDS if words[: c.words.count(" ") + 1] == c.words.split()), 1)
+    return words[:depth] + moved + words[depth:]
 
 
 def _plain_output(output: "type[Output]", words: list[str]) -> "Output":
     """Make the output for errors, as the words ask for it: they may be just what cannot be parsed."""
     pairs = list(zip(words, [*words[1:], ""], strict=True))
     json = any(
-        word == "--json" or (word in ("-o", "--output") and value in ("json", "jsonl")) or word in ("-ojson", "-ojsonl")
+        word in ("--json", "-ojson", "-ojsonl", "--output=json", "--output=jsonl")
+        or (word in ("-o", "--output") and value in ("json", "jsonl"))
         for word, value in pairs
     )
     color = next((value for word, value in pairs if word == "--color" and value in ("always", "never")), "auto")

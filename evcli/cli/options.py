@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from importlib import import_module
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
 from evcli.api import Store
 from evcli.cli.output import Output
 from evcli.domain.instants import parse_instant
-from evcli.errors import Usage
+from evcli.errors import StorageFailed, Usage
 
 _UsageError: Final[type[Any]] = typer.BadParameter.__bases__[0]
 
@@ -76,10 +76,14 @@ def run_command(words: str, module: str, arguments: Sequence[str]) -> int:
     """
     command = build_command(words, module)
     try:
-        result = command.main(list(arguments), prog_name=f"evcli {words}", standalone_mode=False)
+        # Not command.main, which has a way of its own to end when the reader of a pipe has gone.
+        with command.make_context(f"evcli {words}", list(arguments)) as context:
+            result = command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
     except _UsageError as error:
         example = import_module(module).EXAMPLES.splitlines()[0]
-        message = error.format_message().rstrip(".")
+        message = error.format_message().rstrip(".").replace("a valid int range", "a whole number")
         raise Usage(
             message[:1].lower() + message[1:], f"for example: {example}; more in 'evcli {words} --help'"
         ) from error
@@ -90,7 +94,7 @@ def build_command(words: str, module: str) -> Any:  # noqa: ANN401 (Typer's own 
     """Make the Typer command of a command's module: its options, the shared ones, and its examples first in its help."""
     loaded = import_module(module)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(words, help=loaded.run.__doc__)(_with_shared_options(loaded.run))
+    app.command(words, help=loaded.run.__doc__, context_settings={"help_option_names": ["--help", "-h"]})(_with_shared_options(loaded.run))
     command = typer.main.get_command(app)
     format_help = command.format_help
 
@@ -152,6 +156,17 @@ def _shared(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on success")] = False,  # noqa: FBT002
 ) -> None:
     """Hold the options that every command takes."""
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input's bytes.
+
+    Raises:
+        StorageFailed: If the process was started without one.
+    """
+    if sys.stdin is None:
+        raise StorageFailed("standard input is closed", "give it a file or a pipe, as in: evcli append … - < FILE")
+    return sys.stdin.buffer
 
 
 def instant(text: str | None, *, end: bool = False) -> str | None:

@@ -16,8 +16,9 @@ def print_receipt(context: Context, receipt: Receipt, *, field: str | None = Non
     """Print a receipt: JSON in a pipe, a sentence on a terminal, one field where it is asked for."""
     context.tell_new_store()
     record = receipt.as_json()
-    if field is not None:
-        record = {"repeated": 0, **record}
+    if field is not None:  # whatever the receipt, each field has a value: the events are stored by now
+        writes = [write._asdict() for write in receipt.writes]
+        record = {**dict.fromkeys(FIELDS), "repeated": 0, "writes": writes, **record}
     context.out.record(record, _sentence(receipt, kind), field=field)
 
 

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from evcli.cli.options import Context, ReducerOption, To, Until, WithVersion, instant
-from evcli.cli.states import print_state, read_moment, require_found
+from evcli.cli.states import print_state, read_moment, require_found, require_streams
 from evcli.domain.names import is_pattern
-from evcli.errors import StreamNotFound, Usage
+from evcli.errors import Usage
 
 EXAMPLES = """\
 evcli replay accounts/ann
@@ -40,8 +40,6 @@ def run(
         raise Usage(
             "a version belongs to one stream", "use --until for several: evcli replay 'accounts/*' --until yesterday"
         )
-    for name in names:
-        if not is_pattern(name) and not context.store.version(name):
-            raise StreamNotFound(name)
+    require_streams(context, names)
     states = context.store.replay_all(names, reducer=reducer, until=instant(until, end=True))
     context.out.rows(("stream", "version", "state"), (found._asdict() for found in states), empty="no streams")

@@ -1,8 +1,10 @@
 """What ``replay`` and ``query state`` have in common: how a state is asked for and printed."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from evcli.cli.options import Context, instant, split_version
+from evcli.domain.names import is_pattern
 from evcli.domain.pointers import MISSING, parse_pointer, resolve
 from evcli.errors import NotFound, StreamNotFound, Usage
 from evcli.replay import StreamState
@@ -28,6 +30,17 @@ def read_moment(text: str, until: str | None, to: int | None) -> Moment:
     if version is not None and to is not None:
         raise Usage("a version is given twice", f"write either {name}@{version} or --to {to}")
     return Moment(name, instant(until, end=True), to if version is None else version)
+
+
+def require_streams(context: Context, names: Sequence[str]) -> None:
+    """Do nothing if what is named plainly, not by a pattern, is there.
+
+    Raises:
+        StreamNotFound: If one is not.
+    """
+    for name in names:
+        if not is_pattern(name) and not context.store.version(name):
+            raise StreamNotFound(name)
 
 
 def require_found(context: Context, found: StreamState, *, with_version: bool) -> StreamState:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from evcli.cli.options import Context
+from evcli.cli.states import require_streams
 
 EXAMPLES = """\
 evcli streams
@@ -19,5 +20,6 @@ def run(
     ] = None,
 ) -> None:
     """List the streams: version, time of the first and the last event, size in bytes."""
+    require_streams(context, patterns or ())
     rows = [info._asdict() for info in context.store.streams(*(patterns or ()))]
     context.out.rows(("stream", "version", "first", "last", "size"), rows, times=("first", "last"), empty="no streams")

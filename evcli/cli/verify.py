@@ -4,7 +4,7 @@ from evcli.cli.options import Context
 
 EXAMPLES = """\
 evcli verify
-evcli verify --store /backup/bank -o json
+evcli verify --store ~/backup/bank -o json
 evcli verify && evcli checkpoint >> checkpoints.txt"""
 
 
