@@ -18,3 +18,8 @@ def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def store_path(tmp_path: Path) -> Path:
     """Where ``EVCLI_STORE`` points; no store is there yet."""
     return tmp_path / "store"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true", help="run the long tier of the torture rigs: hours")
+    parser.addoption("--torture-seed", type=int, default=1, metavar="N", help="the seed of what is random in the rigs")

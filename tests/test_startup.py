@@ -7,17 +7,6 @@ from pathlib import Path
 import pytest
 
 SLOW = {"pydantic", "rich", "asyncio", "sqlite3", "importlib.metadata", "xml", "email", "multiprocessing"}
-    "pydantic",
-    "rich",
-    "asyncio",
-    "sqlite3",
-    "tempfile",
-    "subprocess",
-    "importlib.metadata",
-    "xml",
-    "email",
-    "uuid",
-}
 
 
 def loaded_by(arguments: list[str], cwd: Path) -> set[str]:
