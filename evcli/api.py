@@ -1,6 +1,7 @@
 """The public Python door: `Store`. The commands go through it too."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from evcli.domain.expected import ANY, Expected, parse_expected
 from evcli.domain.instants import canonical, parse_instant
 from evcli.domain.names import check_name, check_writable, select_by
 from evcli.domain.reducers import Reducer
-from evcli.errors import Busy, Refused, StoreNotFound
+from evcli.errors import Busy, Refused, StoreNotFound, Usage
 from evcli.read_side import Definition, cached_state, query_state
 from evcli.replay import StreamState, read_events, replay_stream
 from evcli.storage.codec import loader, new_event
@@ -300,13 +301,17 @@ class Store:
     def _reducer(self, stream: str, reducer: str | None) -> Reducer:
         return self.definition(stream, reducer).load()
 
-    def verify(self) -> Report:
+    def verify(self, *, against: str | None = None) -> Report:
         """Check every seal and hash, that nothing has a gap, and that journal and streams agree.
 
+        Args:
+            against: A checkpoint (``position:hash``) kept elsewhere: finds a history that was cut or replaced whole.
+
         Raises:
-            Damaged: At the first thing that is wrong.
+            Damaged: For the first finding; ``facts["findings"]`` has all of them.
+            Usage: If ``against`` is no checkpoint.
         """
-        return self.log.verify()
+        return self.log.verify(against=_parse_checkpoint(against) if against is not None else None)
 
     def _version(self, stream: str, until: str | datetime | None, to: int | None, end: int) -> int | None:
         if until is None:
@@ -317,6 +322,13 @@ class Store:
             until = parse_instant(until, now=datetime.now(UTC), local=datetime.astimezone, end=True)
         version = self.log.version_at(stream, until, end=end)
         return version if to is None else min(to, version)
+
+
+def _parse_checkpoint(text: str) -> tuple[int, str]:
+    position, _, digest = text.strip().partition(":")
+    if not (position.isascii() and position.isdigit()) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise Usage(f"{text!r} is no checkpoint", "give what 'evcli checkpoint' printed: POSITION:HASH")
+    return int(position), digest
 
 
 def _is_canonical(text: str) -> bool:

@@ -165,6 +165,7 @@ class Damaged(EvcliError):  # noqa: N818
         )
         self.file = file
         self.offset = offset
+        self.problem = problem
 
 
 class StorageFailed(EvcliError):  # noqa: N818

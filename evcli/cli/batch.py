@@ -2,18 +2,17 @@
 
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import BinaryIO, Final, NamedTuple
 
-from evcli.cli.options import Context
+from evcli.cli.options import Context, standard_input
 from evcli.cli.output import error_record
 from evcli.cli.receipts import print_plan, print_receipt
 from evcli.domain.events import NewEvent
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import check_writable
-from evcli.errors import AnswerIsNo, Conflict, EvcliError, NotFound, Refused
+from evcli.errors import AnswerIsNo, Busy, Conflict, DurabilityUnknown, EvcliError, Refused, StorageFailed, Usage
 from evcli.replay import StreamState
 from evcli.storage.codec import MAX_LINE_BYTES, input_line, with_meta
 from evcli.storage.commit import MAX_COMMIT_BYTES
@@ -48,19 +47,31 @@ class _Line(NamedTuple):
     text: bytes
 
 
+class _InputTooLong(Refused):
+    """A line, or the whole of an atomic input, is longer than evcli reads; ``number`` is the line's."""
+
+    def __init__(self, number: int, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.number = number
+
+
 def append_lines(context: Context, source: str, batch: Batch) -> int:
     """Append the lines of a file, or of standard input (``-``); return the exit code."""
     with ExitStack() as closing:
-        if source == "-":
-            file: BinaryIO = sys.stdin.buffer
-        elif os.path.exists(source):
-            file = closing.enter_context(open(source, "rb"))
-        else:
-            raise NotFound(f"no file {source}", "give a file of JSON lines, or - for standard input")
-        rejects = closing.enter_context(open(batch.rejects, "ab")) if batch.rejects else None
+        file = standard_input() if source == "-" else closing.enter_context(open(source, "rb"))
+        rejects = None
+        if batch.rejects is not None:
+            # A dry run sets nothing aside.
+            path = os.devnull if batch.dry_run else batch.rejects
+            rejects = closing.enter_context(open(path, "ab"))
+            if os.path.samestat(os.fstat(file.fileno()), os.fstat(rejects.fileno())):
+                raise Usage("--rejects names the input itself", "give it another file")
         appending = _Appending(context, source, batch, rejects)
-        for lines in _parts(file.fileno(), atomic=batch.atomic):
-            appending.add(lines)
+        try:
+            for lines in _parts(file.fileno(), atomic=batch.atomic):
+                appending.add(lines)
+        except _InputTooLong as error:
+            raise appending.at(error.number, error) from error
         if appending.rejected:
             raise AnswerIsNo(
                 f"{appending.rejected} of {appending.read} lines were set aside",
@@ -79,13 +90,19 @@ def _parts(fd: int, *, atomic: bool) -> Iterator[list[_Line]]:
             number += 1
             if not line.strip():
                 continue
+            if len(line) > LONGEST_LINE:
+                if part and not atomic:
+                    yield part
+                raise _InputTooLong(number, "a line of over 8 MiB", "give JSON lines: one object a line")
             if part and not atomic and (len(part) >= MOST_EVENTS or size + len(line) > MOST_BYTES):
                 yield part
                 part, size = [], 0
             part.append(_Line(number, line))
             size += len(line)
             if size > MAX_COMMIT_BYTES:
-                raise Refused("the input is over 64 MiB", "append it without --atomic, or in several files")
+                raise _InputTooLong(
+                    number, "the input is over 64 MiB", "append it without --atomic, or in several files"
+                )
         if part and live and not atomic:
             yield part
             part, size = [], 0
@@ -94,13 +111,11 @@ def _parts(fd: int, *, atomic: bool) -> Iterator[list[_Line]]:
 
 
 def _reads(fd: int) -> Iterator[list[bytes]]:
-    """Yield the complete lines of each read; at the end, what is left without a newline."""
+    """Yield the complete lines of each read; at the end, or when it gets too long, what is left without a newline."""
     rest = b""
     while text := os.read(fd, MOST_BYTES):
         *lines, rest = (rest + text).split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            raise Refused("a line of over 8 MiB", "give JSON lines: one object a line")
-        yield lines
+        yield [*lines, rest] if len(rest) > LONGEST_LINE else lines
     if rest:
         yield [rest]
 
@@ -129,17 +144,21 @@ class _Appending:
             for read, (stream, event) in parsed:
                 grouped.setdefault(stream, []).append((read, event))
             try:
-                self._commit({stream: [event for _, event in pairs] for stream, pairs in grouped.items()})
+                receipt = self._commit({stream: [event for _, event in pairs] for stream, pairs in grouped.items()})
             except Refused as error:
                 ordered = [line for pairs in grouped.values() for line, _ in pairs]
                 if error.index is None:
-                    raise self._at(lines[0].number, error) from error
+                    raise self.at(lines[0].number, error) from error
                 bad = ordered[error.index]
                 self._refuse(bad, error)
                 parsed = [pair for pair in parsed if pair[0] != bad]
-            except Conflict as error:
-                raise self._at(lines[0].number, error) from error
+            except DurabilityUnknown as error:
+                error.message = f"lines {lines[0].number}-{lines[-1].number}: {error.message}"
+                raise
+            except (Conflict, Busy, StorageFailed) as error:
+                raise self.at(lines[0].number, error) from error
             else:
+                self._print(receipt)
                 break
         self._stored = lines[-1].number
 
@@ -162,19 +181,19 @@ class _Appending:
     def _refuse(self, line: _Line, error: Refused) -> None:
         """Set a bad line aside, or stop at it."""
         if self._rejects is None:
-            raise self._at(line.number, error) from error
+            raise self.at(line.number, error) from error
         self._rejects.write(line.text + b"\n")
         self._rejects.flush()
         self.rejected += 1
         error.facts["line"] = line.number
         self._context.out.record(error_record(error), f"line {line.number} set aside: {error}")
 
-    def _at(self, number: int, error: EvcliError) -> EvcliError:
+    def at(self, number: int, error: EvcliError) -> EvcliError:
         """Add to an error which line it is about and how to go on."""
         error.facts |= {"line": number, "next_line": self._stored + 1}
-        before = (
-            f"lines 1-{self._stored} are stored" if self._stored and not self._batch.dry_run else "nothing was stored"
-        )
+        stored = 0 if self._batch.dry_run else self._stored
+        lines = "line 1 is" if stored == 1 else f"lines 1-{stored} are"
+        before = f"{lines} stored" if stored else "nothing was stored"
         if self._batch.atomic or self._source == "-":
             after = f"{before}; line {self._stored + 1} comes next"
         else:
@@ -183,14 +202,19 @@ class _Appending:
         error.hint = f"{error.hint}; {after}" if error.hint else after
         return error
 
-    def _commit(self, events: dict[str, list[NewEvent]]) -> None:
+    def _commit(self, events: dict[str, list[NewEvent]]) -> Receipt:
         expect = dict.fromkeys(events, self._expect)
         if self._batch.dry_run:
             self._plan = self._context.store.plan(events, expect=expect, after=self._plan)
-            self._states |= print_plan(self._context, self._plan, self._states)
-            receipt: Receipt = self._plan.receipt
+            receipt = self._plan.receipt
         else:
             receipt = self._context.store.append_many(events, expect=expect, lock_wait=self._batch.lock_wait)
-            print_receipt(self._context, receipt, field=self._batch.field)
         if self._expect != ANY and receipt.count:
             self._expect = receipt.version
+        return receipt
+
+    def _print(self, receipt: Receipt) -> None:
+        if self._plan is not None:
+            self._states |= print_plan(self._context, self._plan, self._states)
+        else:
+            print_receipt(self._context, receipt, field=self._batch.field)

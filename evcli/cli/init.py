@@ -8,6 +8,7 @@ import typer
 from evcli.api import Store
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.domain.instants import parse_duration
+from evcli.errors import Usage
 
 EXAMPLES = """\
 evcli init
@@ -35,6 +36,10 @@ def run(
     allow_network_fs: AllowNetwork = False,  # noqa: FBT002
 ) -> None:
     """Make a .evcli store in DIR, which every evcli below DIR then uses, and an evcli.toml beside it to edit."""
+    if context.store_option is not None:
+        raise Usage(
+            "init takes the directory as its argument, not as --store", "for example: evcli init ~/projects/bank"
+        )
     root = os.path.join(os.path.abspath(directory), ".evcli")
     config = os.path.join(os.path.abspath(directory), "evcli.toml")
     made = [] if Store.open(root).exists else [root]
@@ -49,4 +54,6 @@ def run(
     else:
         record = {"store": root, "would_make": made}
     verb = "would make" if dry_run else "made"
+    if (named := os.environ.get("EVCLI_STORE")) and Store.open().location != root:
+        context.out.note(f"EVCLI_STORE names another store: {named}")
     context.out.record(record, f"{verb} {' and '.join(made)}" if made else f"{root} is a store already")

@@ -114,7 +114,7 @@ def _unknown(words: list[str]) -> Usage:
         )
     if words[0] in _GLOBAL_WITH_VALUE and len(words) == 1:
         return Usage(f"option {words[0]} needs a value", "for example: evcli --store ./books log")
-    if words[0] in (*_GLOBAL_WITH_VALUE, *_GLOBAL_FLAGS):
+    if words[0] in (*_GLOBAL_WITH_VALUE, *_GLOBAL_FLAGS) or words[0].startswith(_GLOBAL_IN_ONE):
         return Usage("a command is missing", "for example: evcli --store ./books log; more in 'evcli --help'")
     if words[0].startswith("-"):
         return Usage(f"no such option: {words[0]}", "try 'evcli --help'; options of a command follow its name")
@@ -156,7 +156,7 @@ def _globals_last(words: list[str]) -> list[str]:
 
 def _plain_output(output: "type[Output]", words: list[str]) -> "Output":
     """Make the output for errors, as the words ask for it: they may be just what cannot be parsed."""
-    pairs = list(zip(words, [*words[1:], ""], strict=True))
+    pairs = list(zip(words, [*words[1:], ""], strict=False))
     json = any(
         word in ("--json", "-ojson", "-ojsonl", "--output=json", "--output=jsonl")
         or (word in ("-o", "--output") and value in ("json", "jsonl"))

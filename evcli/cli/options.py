@@ -47,7 +47,7 @@ class Context:
 
     def __init__(self, out: Output, store: str | None, config: str | None) -> None:
         self.out = out
-        self._store = store
+        self.store_option = store
         self._config = config
         self.allow_network_fs = False
         self._is_new = False
@@ -55,7 +55,7 @@ class Context:
     @cached_property
     def store(self) -> Store:
         """The store that the options, the environment or the working directory name."""
-        return Store.open(self._store, config=self._config, allow_network_fs=self.allow_network_fs)
+        return Store.open(self.store_option, config=self._config, allow_network_fs=self.allow_network_fs)
 
     def expect_new_store(self) -> None:
         """Say, once something was stored, where a store was made that was not there: so a typo is seen."""
@@ -94,7 +94,9 @@ def build_command(words: str, module: str) -> Any:  # noqa: ANN401 (Typer's own 
     """Make the Typer command of a command's module: its options, the shared ones, and its examples first in its help."""
     loaded = import_module(module)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(words, help=loaded.run.__doc__, context_settings={"help_option_names": ["--help", "-h"]})(_with_shared_options(loaded.run))
+    app.command(words, help=loaded.run.__doc__, context_settings={"help_option_names": ["--help", "-h"]})(
+        _with_shared_options(loaded.run)
+    )
     command = typer.main.get_command(app)
     format_help = command.format_help
 

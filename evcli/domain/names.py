@@ -25,9 +25,18 @@ def check_name(name: str) -> str:
     """
     if len(name) > MAX_NAME_BYTES:
         raise Refused(f"stream name of {len(name)} characters is too long", _RULE)
-    if not _NAME.match(name) or any(part.lower().endswith(".jsonl") for part in name.split("/")):
+    if not is_name(name):
         raise Refused(f"{name!r} cannot be a stream's name", _RULE)
     return name
+
+
+def is_name(text: str) -> bool:
+    """Say whether ``text`` may be a stream's name."""
+    return (
+        len(text) <= MAX_NAME_BYTES
+        and _NAME.match(text) is not None
+        and not any(part.lower().endswith(".jsonl") for part in text.split("/"))
+    )
 
 
 def check_writable(name: str) -> str:

@@ -10,6 +10,7 @@ from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.contract import Head, Receipt, StreamReceipt
 from evcli.storage.lines import (
     SEAL_KEY,
+    SUFFIX_BYTES,
     ZEROS,
     JournalWrite,
     chain,
@@ -112,14 +113,14 @@ def _build_part(write: Write, tip: Tip, position: int, commit_time: str, around:
             event=event,
             recorded=None if time == commit_time else commit_time,
         )
-        if len(line) > MAX_LINE_BYTES - 256:  # room for commit, seal and newline
-            raise _refused(
-                index, "a line of over 1 MiB", "keep the document in a file, and its name and hash in the event"
-            )
+        if len(line) + len("}\n") > MAX_LINE_BYTES:
+            raise _too_long(index)
         lines.append(line)
-    body = b"}\n".join(lines)
     if around:
-        body += b',"commit":[%d,%d]' % around
+        lines[-1] += b',"commit":[%d,%d]' % around
+    if len(lines[-1]) + SUFFIX_BYTES + len("\n") > MAX_LINE_BYTES:
+        raise _too_long(len(lines) - 1)
+    body = b"}\n".join(lines)
     seal = chain(tip.seal, body)
     text = body + SEAL_KEY + seal.encode() + b'"}\n'
     version, count = tip.version + len(lines), len(lines)
@@ -137,6 +138,11 @@ def _time_of(event: NewEvent, index: int, stream: str, last: str, commit_time: s
     if event.time > commit_time:
         raise _refused(index, f"the time {event.time} is in the future", "an event is recorded after it happened")
     return event.time
+
+
+def _too_long(index: int) -> Refused:
+    hint = "keep the document in a file, and its name and hash in the event"
+    return _refused(index, "a line of over 1 MiB", hint)
 
 
 def _refused(index: int, message: str, hint: str) -> Refused:

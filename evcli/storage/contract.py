@@ -96,8 +96,28 @@ class Plan(NamedTuple):
     """What the next plan builds upon; the back end's own."""
 
 
+class Finding(NamedTuple):
+    """Something in a store that is not as it should be.
+
+    ``kind`` is one of ``journal`` (a line of it), ``commit`` (a stream's part of one), ``unexplained`` (bytes that the
+    journal does not know), ``end`` (what was acknowledged is not whole), ``link``, ``truncated`` and ``rewritten``
+    (against a checkpoint). ``line`` counts from 1; ``versions`` and ``positions`` are first and last of what is
+    concerned; ``trust`` says what still holds.
+    """
+
+    kind: str
+    file: str
+    offset: int
+    problem: str
+    line: int | None = None
+    stream: str | None = None
+    versions: tuple[int, int] | None = None
+    positions: tuple[int, int] | None = None
+    trust: str = ""
+
+
 class Report(NamedTuple):
-    """What `EventStore.verify` has gone through without finding damage."""
+    """What `EventStore.verify` has gone through, and what it found wrong."""
 
     streams: int
     events: int
@@ -105,6 +125,7 @@ class Report(NamedTuple):
     size: int
     head: Head
     in_progress: bool
+    findings: tuple[Finding, ...] = ()
 
 
 class EventStore(Protocol):
@@ -193,16 +214,21 @@ class EventStore(Protocol):
     ) -> Iterator[list[bytes]]:
         """Yield the lines of all wanted streams with positions above ``after`` in global order, verified, by commit.
 
+        ``end`` falls at the end of a commit, as a head's position does; else the whole of that commit is given.
+
         Raises:
             Damaged: As soon as something does not verify.
         """
         ...
 
-    def verify(self) -> Report:
+    def verify(self, *, against: tuple[int, str] | None = None) -> Report:
         """Check every seal, every hash, that versions and positions have no gap, and that journal and streams agree.
 
+        Args:
+            against: Position and hash of a checkpoint kept elsewhere, which the history must still hold.
+
         Raises:
-            Damaged: At the first thing that is wrong.
+            Damaged: For the first finding; ``facts["findings"]`` has all of them.
         """
         ...
 

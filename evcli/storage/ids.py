@@ -66,7 +66,7 @@ def find_ids(stream: StreamFile, tip: Tip, keys: Collection[str], cache: str | N
             make_private_folder(os.path.dirname(path))
             with closing(sqlite3.connect(path, isolation_level=None)) as database:
                 return _ask(database, stream, tip, keys)
-        except (sqlite3.Error, _Unusable):
+        except (sqlite3.Error, UnicodeDecodeError, _Unusable):
             _discard(path)
         except OSError:
             break

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
+from evcli.domain.names import is_name
 from evcli.errors import Damaged, Refused, StorageFailed, StoreNotFound
 from evcli.storage.files import open_file, read_at, replace_file, sync_directory
 
@@ -31,8 +32,10 @@ def stream_path(stream: str) -> str:
 def find_streams(root: str) -> Iterator[str]:
     """Yield the names of the streams that have a file, in the order of their names.
 
+    Files of other names are not looked at.
+
     Raises:
-        Damaged: If something else than streams' files stands there.
+        Damaged: If there is a symbolic link.
     """
     yield from sorted(_walk(root, STREAMS))
 
@@ -50,8 +53,8 @@ def _walk(root: str, folder: str) -> Iterator[str]:
             )
         if entry.is_dir():
             yield from _walk(root, name)
-        elif entry.name.endswith(_SUFFIX):
-            yield name[len(STREAMS) + 1 : -len(_SUFFIX)]
+        elif entry.name.endswith(_SUFFIX) and is_name(stream := name[len(STREAMS) + 1 : -len(_SUFFIX)]):
+            yield stream
 
 
 def check_case(root: str, stream: str) -> None:

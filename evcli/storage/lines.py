@@ -5,7 +5,7 @@ The format is written down in ``evcli help format``. Seals and hashes are hex SH
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -63,6 +63,13 @@ class JournalEntry(NamedTuple):
     def last_position(self) -> int:
         """Position of the commit's last event."""
         return self.position + self.count - 1
+
+    def placed_writes(self) -> Iterator[tuple[JournalWrite, int]]:
+        """Yield the writes, each with the position of its first event."""
+        position = self.position
+        for write in self.writes:
+            yield write, position
+            position += write.count
 
 
 class JournalLine(NamedTuple):

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from evcli.domain.events import Write
 from evcli.domain.expected import check_expected
-from evcli.errors import Damaged
+from evcli.errors import Damaged, NotPermitted
 from evcli.storage import journal
 from evcli.storage.clock import now
 from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, Head, Plan, Receipt, Report, StreamInfo
+from evcli.storage.examining import examine, require_sound
 from evcli.storage.files import SyncFailed, opened, writer_lock
 from evcli.storage.ids import find_ids
 from evcli.storage.layout import (
@@ -31,7 +32,6 @@ from evcli.storage.regions import RegionReader
 from evcli.storage.repeats import FindIds, ids_in, leave_out_repeats
 from evcli.storage.settle import read_lock_mark, settle_last_commit
 from evcli.storage.stream_file import StreamFile, cut_chunk, opened_stream
-from evcli.storage.verifying import verify_store
 from evcli.storage.view import counted_end, read_view
 from evcli.storage.writing import storage_failed, write_commit
 
@@ -108,8 +108,9 @@ class LocalStore:
                 yield lock_fd
         except SyncFailed as failed:
             raise storage_failed(failed.error) from failed
-        except PermissionError:
-            raise
+        except PermissionError as error:
+            message = f"{self.root} cannot be written to: {error.strerror}"
+            raise NotPermitted(message, "check who may write there, or name another store: --store DIR") from error
         except OSError as error:
             raise storage_failed(error) from error
 
@@ -270,10 +271,10 @@ class LocalStore:
                 if lines:
                     yield lines
 
-    def verify(self) -> Report:
+    def verify(self, *, against: tuple[int, str] | None = None) -> Report:
         """Check everything; see the contract."""
         self.id  # noqa: B018 (a store must be there)
-        return verify_store(self.root)
+        return require_sound(examine(self.root, against=Mark(*against) if against else None))
 
 
 def _build(

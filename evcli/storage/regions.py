@@ -29,8 +29,12 @@ class RegionReader:
         while self._open:
             os.close(self._open.popitem()[1])
 
-    def read(self, write: JournalWrite) -> list[bytes]:
+    def read(self, write: JournalWrite, *, previous: str | None = None) -> list[bytes]:
         """Return the event lines of one write, without newlines.
+
+        Args:
+            write: The write.
+            previous: The seal before it, where that is known; else it is taken from the stream.
 
         Raises:
             Damaged: If they are not what the journal vouches for.
@@ -38,7 +42,10 @@ class RegionReader:
         name = stream_path(write.stream)
         before = min(write.offset, SUFFIX_BYTES + 1)
         text = read_at(self._fd(write.stream, name), before + write.length, write.offset - before)
-        previous = (seal_in(text[: before - 1]) if text[before - 1 : before] == b"\n" else None) if before else ZEROS
+        if previous is None:
+            previous = (
+                (seal_in(text[: before - 1]) if text[before - 1 : before] == b"\n" else None) if before else ZEROS
+            )
         region = text[before:]
         if len(region) < write.length:
             raise Damaged(name, write.offset + len(region), f"the file ends within the commit at byte {write.offset}")

@@ -16,6 +16,7 @@ from evcli.storage.layout import stream_path
 from evcli.storage.lines import SEAL_KEY, SUFFIX_BYTES, ZEROS, Front, chain, read_front, seal_in
 
 _FIRST_READ: Final = 64 << 10
+_FIRST_BEYOND: Final = 4 << 10
 _MOST_READ: Final = 1 << 20
 _SEAL_AT: Final = slice(-SUFFIX_BYTES, -SUFFIX_BYTES + len(SEAL_KEY))
 
@@ -130,6 +131,12 @@ class StreamFile:
             raise Damaged(self.file, offset, "no event ends here")
         return self.front(line[0])
 
+    def front_at(self, offset: int) -> Front | None:
+        """Return the front of the event that begins at ``offset``, if there is one by now."""
+        line = line_at(self.fd, offset, offset + MAX_LINE_BYTES)
+        front = read_front(line.text) if line else None
+        return front if front is not None and front.stream == self.stream else None
+
     def resume(self, bookmark: Bookmark, limit: int) -> Commits:
         """Return where a bookmark stands.
 
@@ -187,17 +194,19 @@ class StreamFile:
             Damaged: If a commit does not match its seal, or the last one has none.
         """
         reader = _CommitReader(self.file, start, seal)
-        at, block = start, _FIRST_READ
+        at, block, beyond = start, _FIRST_READ, _FIRST_BEYOND
         while reader.offset < stop:
-            ahead = stop if at < stop else limit
-            text = read_at(self.fd, min(block, ahead - at) if at < stop else min(4096, limit - at), at)
+            if at < stop:
+                wanted, block = min(block, stop - at), min(_MOST_READ, block * 2)
+            else:  # to the end of the commit that holds `stop`
+                wanted, beyond = min(beyond, limit - at), min(_MOST_READ, beyond * 2)
+            text = read_at(self.fd, wanted, at)
             if not text:
                 raise Damaged(self.file, reader.offset, "a commit without its seal")
             at += len(text)
             found = reader.feed(text)
             if found.lines:
                 yield found
-            block = min(_MOST_READ, block * 2)
 
 
 class _CommitReader:

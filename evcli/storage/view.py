@@ -23,6 +23,10 @@ class View(NamedTuple):
     head: Head
     pending: JournalEntry | None = None
 
+    def pending_write(self, stream: str) -> JournalWrite | None:
+        """Return what the commit in progress writes to a stream, if anything."""
+        return next((write for write in self.pending.writes if write.stream == stream), None) if self.pending else None
+
 
 def read_view(root: str) -> View:
     """Look at the mark, then the journal's end, then what its last commit wrote.
@@ -78,31 +82,27 @@ def _ends_in_seal(fd: int | None, write: JournalWrite, name: str) -> bool:
 def counted_end(root: str, stream: StreamFile, end: int) -> int:
     """Return the byte offset behind the stream's last event with a position up to ``end``.
 
-    Bytes behind the last counted event must be explained by the commit in progress.
+    Bytes behind the last counted event must be explained by the commit in progress, or by later ones. The file is
+    looked at before the journal, so that whatever stands in it has its line there.
 
     Raises:
         Damaged: If they stay unexplained when they are looked at again, a few times.
     """
     pause = _FIRST_PAUSE
     for _ in range(_LOOKS):
-        view = read_view(root)
         size = os.fstat(stream.fd).st_size
-        write = (
-            next((write for write in view.pending.writes if write.stream == stream.stream), None)
-            if view.pending
-            else None
-        )
-        limit = write.offset if write else size
-        if limit <= size and (write is None or size <= write.offset + write.length):
-            if limit == 0:
-                return 0
-            front = stream.last_front(limit)
-            if front is not None and front.position <= view.head.position:
-                return limit if front.position <= end else stream.after_position(end, limit)
+        view = read_view(root)
+        write = view.pending_write(stream.stream)
+        limit = min(size, write.offset) if write else size
+        if write is None or size <= write.offset + write.length:
+            whole = stream.commit_before(limit).offset
+            last = stream.front_before(whole).position if whole else 0
+            follower = stream.front_at(whole) if whole < limit else None
+            if last <= view.head.position:
+                if last > end or (follower is not None and end < follower.position <= view.head.position):
+                    return stream.after_position(end, whole)
+                if whole == limit:
+                    return limit
         time.sleep(pause)
         pause *= 1.5
-    raise Damaged(stream.file, _unexplained_from(stream, size), "bytes after the last event that no commit explains")
-
-
-def _unexplained_from(stream: StreamFile, size: int) -> int:
-    return stream.commit_before(size).offset
+    raise Damaged(stream.file, stream.commit_before(size).offset, "bytes after the last event that no commit explains")

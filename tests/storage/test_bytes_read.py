@@ -1,0 +1,71 @@
+"""What an append reads, counted from outside."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from building import event
+
+from evcli.domain.events import Write
+from evcli.storage.local import LocalStore
+
+STRACE = shutil.which("strace")
+APPEND = """
+import sys
+from evcli.domain.events import Write
+from evcli.storage.codec import new_event
+from evcli.storage.local import LocalStore
+store = LocalStore(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    store.append([Write("a", [new_event({"type": "tested", "data": {"number": number}})])])
+"""
+
+
+def count_bytes_read(root: Path, appends: int) -> int:
+    """Append in a process of its own and sum up what it read of the store's files (descriptors' paths: ``-y``)."""
+    assert STRACE
+    trace = root.parent / "trace"
+    command = [STRACE, "-f", "-y", "-e", "trace=pread64,preadv,read,readv,mmap", "-o", str(trace)]
+    done = subprocess.run(
+        [*command, sys.executable, "-c", APPEND, str(root), str(appends)], check=False, capture_output=True, text=True
+    )
+    if "PTRACE" in done.stderr or "ptrace" in done.stderr:
+        pytest.skip("strace may not trace here")
+    assert done.returncode == 0, done.stderr
+    ours = [line for line in trace.read_text().splitlines() if f"<{root}/" in line]
+    assert not [line for line in ours if "mmap(" in line]
+    return sum(int(found[1]) for line in ours if (found := re.search(r" = (\d+)$", line)))
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed here")
+def test_the_100000th_append_reads_no_more_than_the_10th(store_path: Path) -> None:
+    store = LocalStore(str(store_path))
+    for number in range(9):
+        store.append([Write("a", [event({"number": number})])])
+    tenth = count_bytes_read(store_path, 1)
+    few = count_bytes_read(store_path, 20)
+    for first in range(30, 99_989, 10_000):
+        count = min(10_000, 99_990 - first)
+        store.append([Write("a", [event({"number": first + number}) for number in range(count)])])
+    count_bytes_read(store_path, 9)  # the last commit is a small one again
+    assert store.head().position == 99_999
+    hundred_thousandth = count_bytes_read(store_path, 1)
+    many = count_bytes_read(store_path, 20)
+    assert 0 < hundred_thousandth <= tenth + 64  # numbers of more digits
+    assert many <= few + 20 * 64
+    assert tenth < 10_000
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed here")
+def test_an_append_reads_no_other_stream(store_path: Path) -> None:
+    store = LocalStore(str(store_path))
+    for number in range(5):
+        store.append([Write("a", [event({"number": number})])])
+    alone = count_bytes_read(store_path, 1)
+    for number in range(300):
+        store.append([Write(f"s/{number}", [event("x" * 1000)])])
+    store.append([Write("a", [event({"number": 0})])])
+    assert count_bytes_read(store_path, 1) <= alone + 2048  # a block more, where lines are longer

@@ -1,0 +1,230 @@
+"""Every command's help begins with examples that run, and every topic is there and tells the truth in its examples."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from test_readme import isolated
+
+from evcli.cli.help import topic_text, topics
+from evcli.cli.main import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+NAMES = [command.words for command in COMMANDS]
+TOPICS = ("design", "exit-codes", "format", "guarantees", "reducers", "time")
+_FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+PREPARE = r"""
+for n in 1 2 3 4 5; do
+  evcli append accounts/ann money.deposited amount:=$n.00 balance:=$n owner=Ann --time '9 days ago' || exit
+done
+evcli append jobs/nightly job.started
+evcli append inventory/lamp item.received qty:=3
+"""
+# What the examples take for granted: a program of the user's, files, directories, a second store.
+SETTING = r"""
+generate() { echo '{"stream":"accounts/bob","type":"account.opened"}'; }
+echo '{"type":"money.deposited","data":{"amount":1}}' > events.jsonl
+printf 'initial = 0\n\n\ndef evolve(state, event):\n    return state + 1\n' > bank.py
+printf '#!/bin/sh\necho 1\n' > fold.sh && chmod +x fold.sh
+mkdir -p ~/projects/bank && cp evcli.toml ~/projects/bank/
+"""
+ENDLESS = " --follow"
+
+
+def run_sh(script: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in a directory in which evcli has never been used, but for what ran there before."""
+    return subprocess.run(
+        ["sh", "-c", script], cwd=home, env=isolated(home), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a store that has the streams which the examples name."""
+    home = tmp_path_factory.mktemp("home").resolve()
+    done = run_sh("evcli init\n" + PREPARE + SETTING, home)
+    assert done.returncode == 0, done.stderr
+    return home
+
+
+@pytest.fixture
+def home(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of the prepared directory."""
+    return Path(shutil.copytree(prepared, tmp_path / "home"))
+
+
+def _help_of(words: str, home: Path) -> str:
+    done = run_sh(f"evcli {words} --help", home)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _blocks(topic: str, language: str) -> Iterator[str]:
+    return (block[3] for block in _FENCE.finditer(topic_text(topic)) if block[1] == language)
+
+
+def _skip_where_programs_are_missing(script: str) -> None:
+    for program in ("jq", "sha256sum"):
+        if program in script and shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+@pytest.mark.parametrize("words", NAMES)
+def test_the_help_of_a_command_begins_with_examples_and_they_run(words: str, home: Path) -> None:
+    text = _help_of(words, home)
+    first, _, rest = text.partition("\n\n")
+    assert first.startswith("Examples:\n"), text
+    assert rest.lstrip().startswith("Usage: "), text
+    for example in (line.strip() for line in first.splitlines()[1:]):
+        assert f"evcli {words}" in example
+        if ENDLESS in example or ("jq" in example and not shutil.which("jq")):
+            continue
+        done = run_sh(_setting_for(example) + example, home)
+        assert (done.returncode, done.stderr) == (0, ""), example
+
+
+def _setting_for(example: str) -> str:
+    """Return what comes before an example: the state of things in which one would type it."""
+    before = SETTING
+    if "--expect 2" in example:
+        before += "export EVCLI_STORE=$HOME/at-2; for n in 1 2; do evcli append accounts/ann x -q 2>/dev/null; done\n"
+    if "--at-least 42" in example:
+        before += 'yes \'{"type":"x"}\' | head -n 42 | evcli append accounts/eve --from - -q\n'
+    if "~/backup/bank" in example:
+        before += "mkdir backup && cp -R .evcli backup/bank\n"
+    return before
+
+
+@pytest.mark.parametrize("words", NAMES)
+def test_help_of_a_commands_name_is_its_help(words: str, home: Path) -> None:
+    if words not in TOPICS:
+        assert run_sh(f"evcli help '{words}'", home).stdout == _help_of(words, home)
+
+
+def test_help_alone_lists_all_commands_and_all_topics(home: Path) -> None:
+    text = run_sh("evcli help", home).stdout
+    assert [words for words in NAMES if f"evcli {words} " not in text] == []
+    assert [topic for topic in TOPICS if topic not in text.split("Topics")[1]] == []
+
+
+def test_there_are_just_these_topics() -> None:
+    assert tuple(topics()) == TOPICS
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_printed_as_it_is_and_fits_a_terminal(topic: str, home: Path) -> None:
+    assert run_sh(f"evcli help {topic}", home).stdout == topic_text(topic)
+    too_long = [line for line in topic_text(topic).splitlines() if len(line) > 100 and not line.startswith('{"')]
+    assert too_long == []
+
+
+def test_a_topic_that_is_not_there_names_those_that_are(home: Path) -> None:
+    done = run_sh("evcli help garantees", home)
+    assert done.returncode == 2
+    assert "evcli help guarantees" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("topic", [topic for topic in TOPICS if topic != "format"])
+def test_the_shell_examples_of_a_topic_run(topic: str, home: Path) -> None:
+    for block in _blocks(topic, "sh"):
+        _skip_where_programs_are_missing(block)
+        if ENDLESS not in block:
+            done = run_sh(block, home)
+            assert (done.returncode, done.stderr) == (0, ""), block
+
+
+@pytest.fixture
+def example_store(tmp_path: Path) -> Path:
+    """The store that ``evcli help format`` shows, byte for byte."""
+    root = tmp_path / "shown"
+    for block in _FENCE.finditer(topic_text("format")):
+        if block[2]:
+            path = root / block[2]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block[3])
+    return root
+
+
+def test_the_store_that_the_format_topic_shows_is_a_store(example_store: Path, tmp_path: Path) -> None:
+    done = run_sh(
+        f"evcli verify --store {example_store} -o table && evcli checkpoint --store {example_store}", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4 events in 2 streams, 3 commits" in done.stdout
+    mark = (example_store / "lock").read_text()
+    assert int(mark[:20]) == 4
+    assert done.stdout.splitlines()[-1] == "4:" + mark.split(":")[1]
+
+
+def test_the_next_append_builds_on_the_store_that_the_format_topic_shows(example_store: Path, tmp_path: Path) -> None:
+    before = (example_store / "streams/accounts/ann.jsonl").read_bytes()
+    done = run_sh(f"evcli append accounts/ann x --store {example_store} --expect 3 --print position", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
+    assert (example_store / "streams/accounts/ann.jsonl").read_bytes().startswith(before)
+
+
+def test_a_commit_cut_short_is_kept_in_quarantine_as_the_format_topic_shows(
+    example_store: Path, tmp_path: Path
+) -> None:
+    (shown,) = (example_store / "quarantine").iterdir()
+    about, torn, _ = shown.read_text().split("\n")
+    cut = json.loads(about)
+    stream = example_store / cut["file"]
+    stream.write_text(stream.read_text()[: cut["offset"]] + torn)
+    (example_store / "streams/accounts/bob.jsonl").unlink()
+    before = b"00000000000000000002:822c30f3cb60db8873e0a9ba2e82de385e8ed83b6aa13351121754c577b187fc:"
+    (example_store / "lock").write_bytes(before + sha256(before).hexdigest()[:8].encode() + b"\n")
+    done = run_sh(f"evcli append accounts/ann x --store {example_store} --expect 2 --print position", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+    (made,) = (path for path in (example_store / "quarantine").iterdir() if path != shown)
+    assert made.read_text() == shown.read_text()
+    assert re.sub(r"[0-9a-f]", "0", made.name) == re.sub(r"[0-9a-f]", "0", shown.name)
+
+
+def test_the_format_topics_commands_check_every_seal_and_hash(example_store: Path, tmp_path: Path) -> None:
+    first, every_seal, every_hash, _ = _blocks("format", "sh")
+    _skip_where_programs_are_missing(first)
+    env = isolated(tmp_path)
+    # A commit of several events, so that the loop over a stream meets one.
+    run_sh(
+        f'printf \'%s\\n\' \'{{"type":"a"}}\' \'{{"type":"b"}}\' | evcli append accounts/ann --from - --store {example_store}',
+        tmp_path,
+    )
+
+    def printed(script: str) -> str:
+        return subprocess.run(
+            ["sh", "-c", script], cwd=example_store, env=env, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert printed(first).startswith("f233074eda238b279ced1b868e16d29e2d4336b03b69680f13c084a82a44e715")
+    stream = (example_store / "streams/accounts/ann.jsonl").read_text()
+    seals = re.findall(r'"seal":"(\w{64})"\}$', stream, re.MULTILINE)
+    assert len(seals) == 4
+    assert stream.count("\n") == 5
+    assert printed(every_seal) == "".join(f"right {seal}\n" for seal in seals)
+    hashes = re.findall(r'"hash":"(\w{64})"\}$', (example_store / "journal.jsonl").read_text(), re.MULTILINE)
+    assert printed(every_hash) == "".join(f"right {hash_}\n" for hash_ in hashes)
+    (example_store / "streams/accounts/ann.jsonl").write_text(stream.replace("10.00", "99.00"))
+    assert printed(every_seal).count("WRONG") == 1
+
+
+def test_the_format_topics_look_without_evcli_shows_the_events(example_store: Path) -> None:
+    look = list(_blocks("format", "sh"))[-1]
+    _skip_where_programs_are_missing(look)
+    done = subprocess.run(["sh", "-c", look], cwd=example_store, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 + 1 + 1 + 4
+    assert [line.split(",")[0] for line in lines[-4:]] == [f'{{"position":{n}' for n in (1, 2, 3, 4)]
+
+
+def test_the_guarantees_name_test_directories_that_are_there() -> None:
+    named = set(re.findall(r"\| (\w+)/ +\|$", topic_text("guarantees"), re.MULTILINE))
+    assert named
+    assert [name for name in named if not list((ROOT / "tests" / name).glob("test_*.py"))] == []
