@@ -14,11 +14,11 @@ from evcli.domain.expected import ANY, Expected, parse_expected
 from evcli.domain.instants import canonical, parse_instant
 from evcli.domain.names import check_name, check_writable, select_by
 from evcli.domain.reducers import Reducer
-from evcli.errors import Busy, Refused, StoreNotFound, Usage
+from evcli.errors import BadTime, Busy, Refused, StoreNotFound, Usage
 from evcli.read_side import Definition, cached_state, query_state
 from evcli.replay import StreamState, read_events, replay_stream
 from evcli.storage.codec import loader, new_event
-from evcli.storage.contract import EventStore, Head, Plan, Receipt, Report, StreamInfo
+from evcli.storage.contract import EventStore, Head, Plan, Receipt, RepairStep, Report, StreamInfo
 
 if TYPE_CHECKING:
     from evcli.project.config import Config
@@ -283,7 +283,7 @@ class Store:
         Streams that had no event by then are left out.
         """
         end = self.head().position
-        wanted = select_by(patterns)
+        wanted, until = select_by(patterns), _to_instant(until)
         for stream in self.log.streams():
             if wanted(stream):
                 found = self.replay(stream, reducer=reducer, until=until, end=end)
@@ -313,14 +313,15 @@ class Store:
         """
         return self.log.verify(against=_parse_checkpoint(against) if against is not None else None)
 
+    def repair(self, *, salvage: bool = False, dry_run: bool = False, lock_wait: float = 10.0) -> list[RepairStep]:
+        """Make a damaged store whole out of what is sound in it, and return what was done; see `EventStore.repair`."""
+        return self.log.repair(salvage=salvage, dry_run=dry_run, lock_wait=lock_wait)
+
     def _version(self, stream: str, until: str | datetime | None, to: int | None, end: int) -> int | None:
-        if until is None:
+        moment = _to_instant(until)
+        if moment is None:
             return to
-        if isinstance(until, datetime):
-            until = canonical(until)
-        elif not _is_canonical(until):
-            until = parse_instant(until, now=datetime.now(UTC), local=datetime.astimezone, end=True)
-        version = self.log.version_at(stream, until, end=end)
+        version = self.log.version_at(stream, moment, end=end)
         return version if to is None else min(to, version)
 
 
@@ -331,8 +332,12 @@ def _parse_checkpoint(text: str) -> tuple[int, str]:
     return int(position), digest
 
 
-def _is_canonical(text: str) -> bool:
-    return len(text) == len("2026-11-23T08:00:00.000001Z") and text[10] == "T" and text[-1] == "Z"
+def _to_instant(until: str | datetime | None) -> str | None:
+    if isinstance(until, datetime):
+        if until.utcoffset() is None:
+            raise BadTime("a datetime without a zone is no moment", "give it one, as in datetime.now(UTC)")
+        return canonical(until)
+    return None if until is None else parse_instant(until, now=datetime.now(UTC), local=datetime.astimezone, end=True)
 
 
 def _to_event(given: Given) -> NewEvent:

@@ -32,6 +32,7 @@ COMMANDS: Final = (
     Command("query state", "query_state", "a stream's state from the cache and what came since"),
     Command("verify", "verify", "check every seal and hash of the store"),
     Command("checkpoint", "checkpoint", "position:hash, one value for the whole history"),
+    Command("repair", "repair", "make a damaged store whole, and say what that takes"),
     Command("trust", "trust", "allow a project's code to run"),
     Command("help", "help", "guarantees, format, design, time, reducers, exit-codes"),
 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from evcli.cli.options import Context
+from evcli.cli.states import state_record
 from evcli.replay import StreamState
 from evcli.storage.codec import loads
 from evcli.storage.contract import Plan, Receipt
@@ -38,5 +39,5 @@ def print_plan(context: Context, plan: Plan, before: Mapping[str, StreamState] |
     """
     states = context.store.states_after(plan, before or {})
     events = [loads(line) for lines in plan.lines.values() for line in lines]
-    context.out.value({"events": events, "states": [state._asdict() for state in states.values()]})
+    context.out.value({"events": events, "states": [state_record(state) for state in states.values()]})
     return states

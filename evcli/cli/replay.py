@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from evcli.cli.options import Context, ReducerOption, To, Until, WithVersion, instant
-from evcli.cli.states import print_state, read_moment, require_found, require_streams
+from evcli.cli.states import print_state, read_moment, require_found, require_streams, state_record
 from evcli.domain.names import is_pattern
 from evcli.errors import Usage
 
@@ -42,4 +42,4 @@ def run(
         )
     require_streams(context, names)
     states = context.store.replay_all(names, reducer=reducer, until=instant(until, end=True))
-    context.out.rows(("stream", "version", "state"), (found._asdict() for found in states), empty="no streams")
+    context.out.rows(("stream", "version", "state"), map(state_record, states), empty="no streams")

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from evcli.cli.options import Context, instant, split_version
 from evcli.domain.names import is_pattern
 from evcli.domain.pointers import MISSING, parse_pointer, resolve
-from evcli.errors import NotFound, StreamNotFound, Usage
+from evcli.errors import CodeFailed, NotFound, StreamNotFound, Usage
 from evcli.replay import StreamState
+from evcli.storage.codec import dump
 
 
 class Moment(NamedTuple):
@@ -24,9 +25,10 @@ def read_moment(text: str, until: str | None, to: int | None) -> Moment:
     Raises:
         Usage: If a range is given, or a version twice.
     """
-    name, first, version = split_version(text)
-    if first or ("@" in text and version is None):
-        raise Usage(f"{text!r} is a range, and a state is as of one version", f"write {name}@{version or first}")
+    name, _, version = split_version(text)
+    if ".." in text.partition("@")[2]:
+        last = name if version is None else f"{name}@{version}"
+        raise Usage(f"{text!r} is a range, and a state is as of one version", f"write {last}")
     if version is not None and to is not None:
         raise Usage("a version is given twice", f"write either {name}@{version} or --to {to}")
     return Moment(name, instant(until, end=True), to if version is None else version)
@@ -54,13 +56,29 @@ def require_found(context: Context, found: StreamState, *, with_version: bool) -
     return found
 
 
+def state_record(found: StreamState) -> dict[str, Any]:
+    """Return a state with its stream and version as it is printed.
+
+    Raises:
+        CodeFailed: If the reducer made something that is not JSON.
+    """
+    try:
+        dump(found.state)
+    except (TypeError, RecursionError) as error:
+        raise CodeFailed(
+            f"the state of {found.stream}@{found.version} is not JSON: {error}",
+            "let the reducer make it of objects, arrays, strings, numbers, true, false and null",
+        ) from error
+    return found._asdict()
+
+
 def print_state(context: Context, found: StreamState, *, with_version: bool, pointer: str | None = None) -> None:
     """Print a state, or what a pointer finds in it, with stream and version where asked for.
 
     Raises:
         NotFound: If the pointer finds nothing.
     """
-    state: Any = found.state
+    state = state_record(found)["state"]
     if pointer is not None:
         state = resolve(state, parse_pointer(pointer))
         if state is MISSING:

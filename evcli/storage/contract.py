@@ -128,6 +128,14 @@ class Report(NamedTuple):
     findings: tuple[Finding, ...] = ()
 
 
+class RepairStep(NamedTuple):
+    """One thing a repair does: to which file, and what; ``lost`` is how many events cannot be brought back."""
+
+    file: str
+    action: str
+    lost: int = 0
+
+
 class EventStore(Protocol):
     """An append-only store of streams with one global order.
 
@@ -229,6 +237,21 @@ class EventStore(Protocol):
 
         Raises:
             Damaged: For the first finding; ``facts["findings"]`` has all of them.
+        """
+        ...
+
+    def repair(self, *, salvage: bool, dry_run: bool, lock_wait: float) -> list[RepairStep]:
+        """Make a damaged store whole out of what is sound in it; return what was (``dry_run``: would be) done.
+
+        Args:
+            salvage: Whether ``evcli.gap`` events may take the place of lost ones.
+            dry_run: Whether nothing is written.
+            lock_wait: Seconds to wait for other writers.
+
+        Raises:
+            Damaged: If events are lost and ``salvage`` does not permit to go on without them, or nobody can mend it.
+            Busy: If the lock was not free in time.
+            StorageFailed: If the operating system failed; the repair can be done again.
         """
         ...
 

@@ -200,7 +200,7 @@ class _Examination:
             if end > tip.offset:
                 problem = "events that the journal does not know"
         except Damaged as error:
-            problem = error.problem
+            problem = error.problem if error.file == name else "events that the journal does not know"
         if problem:
             trust = f"{stream} up to version {tip.version}" if tip.version else "other streams"
             self._find("unexplained", name, tip.offset, problem, line=tip.version + 1, stream=stream, trust=trust)

@@ -119,6 +119,9 @@ def require_identity(root: str) -> str:
     if identity is not None:
         return identity
     if os.path.exists(os.path.join(root, JOURNAL_FILE)) and os.path.getsize(os.path.join(root, JOURNAL_FILE)):
+        identity = read_identity(root)  # again: the first append may have made all of it since
+        if identity is not None:
+            return identity
         raise Damaged(STORE_FILE, 0, "it is missing")
     raise StoreNotFound(
         f"no store at {root}", "append to it to make it, or 'evcli init' to make one here; --store DIR names another"

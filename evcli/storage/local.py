@@ -12,7 +12,7 @@ from evcli.errors import Damaged, NotPermitted
 from evcli.storage import journal
 from evcli.storage.clock import now
 from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes
-from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, Head, Plan, Receipt, Report, StreamInfo
+from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, Head, Plan, Receipt, RepairStep, Report, StreamInfo
 from evcli.storage.examining import examine, require_sound
 from evcli.storage.files import SyncFailed, opened, writer_lock
 from evcli.storage.ids import find_ids
@@ -275,6 +275,27 @@ class LocalStore:
         """Check everything; see the contract."""
         self.id  # noqa: B018 (a store must be there)
         return require_sound(examine(self.root, against=Mark(*against) if against else None))
+
+    def repair(self, *, salvage: bool, dry_run: bool, lock_wait: float = 10.0) -> list[RepairStep]:
+        """Make a damaged store whole; see the contract."""
+        from evcli.storage.repairing import apply_repair, plan_repair
+
+        if not any(os.path.exists(os.path.join(self.root, name)) for name in (STORE_FILE, JOURNAL_FILE)):
+            self.id  # noqa: B018 (raises: there is no store)
+        with self._locked(lock_wait) as lock_fd:
+            self._own = None
+            repair = plan_repair(self.root, read_lock_mark(lock_fd))
+            lost = sum(step.lost for step in repair.steps)
+            if lost and not salvage and not dry_run:
+                raise Damaged(
+                    repair.steps[0].file,
+                    0,
+                    f"{lost} events are lost",
+                    "restore a backup; or go on without them: evcli repair --salvage --yes",
+                )
+            if repair.steps and not dry_run:
+                apply_repair(self.root, lock_fd, repair, now=now())
+            return repair.steps
 
 
 def _build(

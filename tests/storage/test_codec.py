@@ -36,7 +36,9 @@ NUMBER = st.builds(
 )
 STRING = st.lists(
     st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters='"\\')
-    | st.sampled_from(['\\"', "\\\\", "\\/", "\\b", "\\n", "\\t", "\\u0000", "\\u00e9", "\\uD83D\\uDE00", "\\u2028", "\x7f"])
+    | st.sampled_from(
+        ['\\"', "\\\\", "\\/", "\\b", "\\n", "\\t", "\\u0000", "\\u00e9", "\\uD83D\\uDE00", "\\u2028", "\x7f"]
+    )
 ).map(lambda parts: '"' + "".join(parts) + '"')
 
 
@@ -226,7 +228,9 @@ def test_null_means_absent_but_as_data() -> None:
 
 def test_the_lines_of_a_log_are_accepted_as_they_are() -> None:
     store = MemoryStore()
-    first = new_event({"type": "t", "data": {"a": 1}, "meta": {"by": "ann"}, "id": "k", "v": 2, "time": "2020-01-01T00:00:00Z"})
+    first = new_event(
+        {"type": "t", "data": {"a": 1}, "meta": {"by": "ann"}, "id": "k", "v": 2, "time": "2020-01-01T00:00:00Z"}
+    )
     store.append([Write("a", [first]), write("b", 2)])
     other = MemoryStore()
     for line in [line for lines in store.read_all(end=2) for line in lines]:
@@ -245,7 +249,9 @@ def test_members_keep_their_order_and_their_text() -> None:
     assert object_members("{ }") == []
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, b"x", 2**64, -(2**63) - 1, "\ud800", {"\udc00": 1}, object()])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, {1, 2}, b"x", 2**64, -(2**63) - 1, "\ud800", {"\udc00": 1}, object()]
+)
 def test_a_python_value_that_json_cannot_carry_is_refused(value: Any) -> None:
     with pytest.raises(Refused):
         encode_value([value])
@@ -267,7 +273,15 @@ def test_a_python_value_that_holds_itself_is_refused() -> None:
 def test_numbers_are_the_same_by_value_and_never_the_same_as_truth() -> None:
     assert same_json({"a": [1, 10.0]}, {"a": [1.0, 10]})
     assert same_json({"a": 1, "b": 2}, {"b": 2, "a": 1})
-    for one, other in ((1, True), (0, False), (1, "1"), ([1], [1, 2]), ({"a": 1}, {"a": 1, "b": 1}), (None, False), ([], {})):
+    for one, other in (
+        (1, True),
+        (0, False),
+        (1, "1"),
+        ([1], [1, 2]),
+        ({"a": 1}, {"a": 1, "b": 1}),
+        (None, False),
+        ([], {}),
+    ):
         assert not same_json(one, other)
         assert not same_json([one], [other])
 

@@ -99,7 +99,9 @@ def test_readers_beside_writers_see_whole_commits_without_a_gap(store_path: Path
             head = store.head()
             assert head.position >= before.position
             assert head.position % 3 == 0
-            events = [json.loads(line) for lines in store.read_all(end=head.position, after=before.position) for line in lines]
+            events = [
+                json.loads(line) for lines in store.read_all(end=head.position, after=before.position) for line in lines
+            ]
             assert [found["position"] for found in events] == list(range(before.position + 1, head.position + 1))
             for chunk in store.read_stream("a", end=head.position, bookmark=bookmark):
                 versions = [json.loads(line)["version"] for line in chunk.lines]

@@ -345,7 +345,11 @@ def test_events_of_the_past_say_when_they_were_recorded(store: EventStore, clock
     clock("09:00:00")
     append(store, Write("a", [event(time="2025-01-01T00:00:00Z"), event(time="2026-11-23T10:00:00+01:00"), event()]))
     events = [json.loads(line) for line in all_lines(store)]
-    assert [found["time"][:19] for found in events] == ["2025-01-01T00:00:00", "2026-11-23T09:00:00", "2026-11-23T09:00:00"]
+    assert [found["time"][:19] for found in events] == [
+        "2025-01-01T00:00:00",
+        "2026-11-23T09:00:00",
+        "2026-11-23T09:00:00",
+    ]
     assert [found.get("recorded") for found in events] == ["2026-11-23T09:00:00.000000Z", None, None]
 
 

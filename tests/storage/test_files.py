@@ -64,7 +64,9 @@ def test_a_symbolic_link_in_the_place_of_a_stream_is_damage(writer: LocalStore, 
 
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "lock", "store.json"])
-def test_a_symbolic_link_in_the_place_of_a_file_of_the_store_is_damage(store_path: Path, store: LocalStore, name: str) -> None:
+def test_a_symbolic_link_in_the_place_of_a_file_of_the_store_is_damage(
+    store_path: Path, store: LocalStore, name: str
+) -> None:
     (store_path / name).rename(store_path / "elsewhere")
     (store_path / name).symlink_to(store_path / "elsewhere")
     again = LocalStore(store.root)
@@ -110,7 +112,9 @@ def test_a_file_with_another_name_is_read_and_not_written(
     assert writer.verify().events == 2
 
 
-def test_a_backup_of_hard_links_is_read_and_neither_of_the_two_is_written(store: LocalStore, store_path: Path, tmp_path: Path) -> None:
+def test_a_backup_of_hard_links_is_read_and_neither_of_the_two_is_written(
+    store: LocalStore, store_path: Path, tmp_path: Path
+) -> None:
     shutil.copytree(store_path, tmp_path / "backup", copy_function=os.link)
     backup = LocalStore(str(tmp_path / "backup"))
     before = contents(store_path)

@@ -138,7 +138,9 @@ def make_the_cache_unwritable(path: Path) -> None:
         pytest.param(make_the_cache_unwritable, id="an unwritable cache"),
     ],
 )
-def test_ids_are_found_whatever_became_of_the_index(store: LocalStore, index: Path, harm: Callable[[Path], None]) -> None:
+def test_ids_are_found_whatever_became_of_the_index(
+    store: LocalStore, index: Path, harm: Callable[[Path], None]
+) -> None:
     harm(index)
     require_known(store, 0, 777, LONG - 1)
     require_known(LocalStore(store.root, cache=str(index.parents[3])), 1)

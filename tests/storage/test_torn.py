@@ -58,7 +58,9 @@ def make_torn(root: Path, commit: list[Write], *, earlier: int = EARLIER) -> Tor
     store.append(commit)
     whole = contents(root)
     blank = b" " * 94 + b"\n"
-    began = {name: len(before.get(name, b"")) for name in whole if whole[name] != before.get(name) and name.endswith("l")}
+    began = {
+        name: len(before.get(name, b"")) for name in whole if whole[name] != before.get(name) and name.endswith("l")
+    }
     marks = {"before": before.get("lock", blank), "own": whole.pop("lock"), "none": blank}
     return Torn(root, whole, began, marks)
 
@@ -88,7 +90,9 @@ def settle_and_check(store: LocalStore, earlier: list[bytes], events: int) -> No
 
 def stream_cuts(torn: Torn, name: str, *, step: int = 1) -> Iterator[bytes]:
     longest = len(torn.whole[name])
-    return (text for text in cuts_of(torn, name, step=step) if len(text) <= longest)  # longer than it was to be is damage
+    return (
+        text for text in cuts_of(torn, name, step=step) if len(text) <= longest
+    )  # longer than it was to be is damage
 
 
 @pytest.mark.parametrize("commit", [ONE, THREE], ids=["one", "three"])
