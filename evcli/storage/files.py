@@ -6,7 +6,7 @@ import random
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -35,26 +35,24 @@ def sync_data(fd: int) -> None:
     Raises:
         SyncFailed: If the operating system says no.
     """
-    try:
-        if _FULL_SYNC is not None:
-            fcntl.fcntl(fd, _FULL_SYNC)
-        else:
-            os.fdatasync(fd)
-    except OSError as error:
-        raise SyncFailed(error) from error
+    _sync(fd, os.fsync if _FULL_SYNC is not None else os.fdatasync)
 
 
 def sync_file(fd: int) -> None:
-    """Make a file durable after it was cut or created.
+    """Make a file durable after it was cut or created; likewise.
 
     Raises:
         SyncFailed: If the operating system says no.
     """
+    _sync(fd, os.fsync)
+
+
+def _sync(fd: int, plain: Callable[[int], None]) -> None:
     try:
         if _FULL_SYNC is not None:
             fcntl.fcntl(fd, _FULL_SYNC)
         else:
-            os.fsync(fd)
+            plain(fd)
     except OSError as error:
         raise SyncFailed(error) from error
 

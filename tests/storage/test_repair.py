@@ -12,6 +12,7 @@ from evcli.domain.events import Write
 from evcli.errors import Damaged
 from evcli.storage.codec import new_event
 from evcli.storage.contract import RepairStep
+from evcli.storage.files import replace_file
 from evcli.storage.local import LocalStore
 
 STREAMS = ("a", "b/c", "d")
@@ -119,7 +120,7 @@ def test_salvage_keeps_every_sound_commit_and_shows_a_gap_for_each_lost_event(st
     try:
         repair(store_path, salvage=True)
     except Damaged as error:
-        assert without_journal, f"with the journal it is known what stood where: {error}"
+        assert without_journal, f"with the journal it is known what stood where: {error}"  # noqa: PT017 (both may be)
         assert contents(store_path) == damaged
         return
     again = LocalStore(str(store_path))
@@ -149,8 +150,6 @@ def test_events_of_which_nothing_is_left_cannot_be_repaired(store_path: Path) ->
 
 
 def test_a_repair_that_was_cut_short_is_simply_done_again(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from evcli.storage import repairing
-
     calls = 0
 
     def dying(path: str, text: bytes, *, durable: bool) -> None:
@@ -160,7 +159,6 @@ def test_a_repair_that_was_cut_short_is_simply_done_again(store_path: Path, monk
             raise KeyboardInterrupt
         replace_file(path, text, durable=durable)
 
-    replace_file = repairing.replace_file
     for dies_at in range(1, 9):
         path = store_path / str(dies_at)
         store = build(path)
@@ -169,10 +167,10 @@ def test_a_repair_that_was_cut_short_is_simply_done_again(store_path: Path, monk
             file = path / "streams" / f"{name}.jsonl"
             file.write_bytes(file.read_bytes().replace(b'"n":', b'"N":', 1))
         calls = 0
-        monkeypatch.setattr(repairing, "replace_file", dying)
+        monkeypatch.setattr("evcli.storage.repairing.replace_file", dying)
         with suppress(KeyboardInterrupt):
             repair(path, salvage=True)
-        monkeypatch.setattr(repairing, "replace_file", replace_file)
+        monkeypatch.setattr("evcli.storage.repairing.replace_file", replace_file)
         repair(path, salvage=True)
         LocalStore(str(path)).verify()
         assert events(LocalStore(str(path))).keys() == before.keys()
