@@ -1,5 +1,6 @@
 """``evcli log``: the audit trail."""
 
+import sys
 import time
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -29,8 +30,10 @@ Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Even
 After = Annotated[int, typer.Option("--after", metavar="VERSION", min=0, help="Only later versions")]
 AfterPosition = Annotated[int, typer.Option("--after-position", metavar="P", min=0, help="Only later positions")]
 Types = Annotated[list[str] | None, typer.Option("--type", metavar="GLOB", help="Only these types; * crosses dots")]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=0, help="At most N")]
-Tail = Annotated[int | None, typer.Option("--tail", "-n", metavar="N", min=0, help="The last N, in order")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=0, max=sys.maxsize, help="At most N")]
+Tail = Annotated[
+    int | None, typer.Option("--tail", "-n", metavar="N", min=0, max=sys.maxsize, help="The last N, in order")
+]
 Reverse = Annotated[bool, typer.Option("--reverse", help="The last first")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Then go on as events are recorded")]
 

@@ -100,6 +100,10 @@ def _dispatch(words: list[str], out: "Output") -> int:
 
         out.text(f"evcli {__version__}")
         return 0
+    group = [command for command in COMMANDS if command.words.startswith(words[0] + " ")]
+    if group and words[1:] in (["--help"], ["-h"]):
+        out.text("\n".join(f"evcli {command.words:<14}{command.purpose}" for command in group))
+        return 0
     raise _unknown(words)
 
 
@@ -181,7 +185,7 @@ def _os_failure(error: OSError) -> EvcliError:
     what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
     if isinstance(error, PermissionError) or error.errno == 30:  # noqa: PLR2004 (EROFS)
         return NotPermitted(what, "check who may read and write there, or name another place")
-    return StorageFailed(what, "nothing was stored; check the path and the disk")
+    return StorageFailed(what, "check the path and the disk")
 
 
 def _die_by_pipe() -> NoReturn:

@@ -6,6 +6,7 @@ example a line, and nothing else that is public.
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from evcli.cli.output import Output
 from evcli.domain.instants import parse_instant
 from evcli.errors import StorageFailed, Usage
 
+_VERSION: Final = re.compile(r"[0-9]{1,19}")
 _UsageError: Final[type[Any]] = typer.BadParameter.__bases__[0]
 
 
@@ -208,7 +210,7 @@ def split_version(text: str) -> tuple[str, int, int | None]:
     if not at:
         return name, 0, None
     first, dots, last = versions.partition("..")
-    if not (first or dots) or not all(part.isascii() and part.isdigit() for part in (first, last) if part):
+    if not (first or dots) or not all(_VERSION.fullmatch(part) for part in (first, last) if part):
         raise Usage(f"{text!r} names no version", "write accounts/ann@3 (up to version 3), or accounts/ann@3..5")
     if not dots:
         return name, 0, int(first)

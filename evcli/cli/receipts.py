@@ -5,6 +5,7 @@ from typing import Final
 
 from evcli.cli.options import Context
 from evcli.cli.states import state_record
+from evcli.errors import BadConfig, CodeFailed, NotTrusted
 from evcli.replay import StreamState
 from evcli.storage.codec import loads
 from evcli.storage.contract import Plan, Receipt
@@ -37,7 +38,11 @@ def print_plan(context: Context, plan: Plan, before: Mapping[str, StreamState] |
 
     ``before`` holds states that an earlier plan has led to.
     """
-    states = context.store.states_after(plan, before or {})
+    try:
+        states = context.store.states_after(plan, before or {})
+    except (NotTrusted, BadConfig, CodeFailed) as error:  # the append itself runs none of that
+        context.out.note(f"the state after it cannot be shown: {error}")
+        states = {}
     events = [loads(line) for lines in plan.lines.values() for line in lines]
     context.out.value({"events": events, "states": [state_record(state) for state in states.values()]})
     return states

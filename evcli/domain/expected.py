@@ -10,6 +10,7 @@ Expected = int | str
 ANY: Final[Expected] = "any"
 EXISTS: Final[Expected] = "exists"
 NO_STREAM: Final[Expected] = 0
+MOST_DIGITS: Final = 19
 
 
 def parse_expected(text: str) -> Expected:
@@ -22,7 +23,7 @@ def parse_expected(text: str) -> Expected:
         return NO_STREAM
     if text in (ANY, EXISTS):
         return text
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS:
         return int(text)
     raise Usage(f"--expect {text!r} is not an expected version", "use a version number, none, exists or any")
 
