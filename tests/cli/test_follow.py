@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import time
@@ -26,6 +27,7 @@ def following(*arguments: str, **options: Any) -> Iterator[Child]:
 
 def read(child: Child) -> Any:
     assert child.stdout is not None
+    assert select.select([child.stdout], [], [], 60)[0], "nothing came"
     return json.loads(child.stdout.readline())
 
 
@@ -45,8 +47,8 @@ def test_a_tail_of_history_comes_first(bank: Evcli) -> None:
 
 
 def test_filters_hold_for_what_comes(bank: Evcli) -> None:
-    with following("accounts/*", "-n", "0", "--type", "money.*") as child:
-        time.sleep(0.3)
+    with following("accounts/*", "-n", "1", "--type", "money.*") as child:
+        assert read(child)["type"].startswith("money.")
         bank.ok("append", "accounts/ann", "closed")
         bank.ok("append", "other", "money.x")
         bank.ok("append", "accounts/new", "money.x")
@@ -66,7 +68,7 @@ def test_limit_ends_it_after_so_many(bank: Evcli) -> None:
         assert [read(child)["version"] for _ in range(2)] == [1, 2]
         bank.ok("append", "accounts/bob", "t")
         assert read(child)["version"] == 3
-        assert child.wait(5) == 0
+        assert child.wait(60) == 0
 
 
 def test_a_limit_that_history_fills_ends_at_once(bank: Evcli) -> None:
@@ -89,7 +91,7 @@ def test_a_signal_ends_it_quietly(bank: Evcli, number: signal.Signals, code: int
     with following("accounts/bob") as child:
         read(child)
         child.send_signal(number)
-        assert child.wait(5) == code
+        assert child.wait(60) == code
         assert child.stderr is not None
         assert child.stderr.read() == b""
 
@@ -102,8 +104,8 @@ def test_a_closed_pipe_ends_it_within_a_second_while_idle(bank: Evcli) -> None:
         assert child.stdout is not None
         child.stdout.close()
         begun = time.monotonic()
-        assert child.wait(5) == -13
-        assert time.monotonic() - begun < 1
+        assert child.wait(60) == -13
+        assert time.monotonic() - begun < 3  # a second, and a loaded machine
         assert child.stderr is not None
         assert child.stderr.read() == b""
 
@@ -116,7 +118,7 @@ def test_head_ends_a_log_by_sigpipe(evcli: Evcli) -> None:
             assert child.stderr is not None
             child.stdout.readline()
             child.stdout.close()
-            assert child.wait(5) == -13
+            assert child.wait(60) == -13
             assert child.stderr.read() == b""
 
 
@@ -131,6 +133,6 @@ def test_on_a_terminal_it_shows_rows_as_they_come(bank: Evcli) -> None:
     while b"came.later" not in shown:
         shown += os.read(ours, 4096)
     child.send_signal(signal.SIGINT)
-    assert child.wait(5) == 130
+    assert child.wait(60) == 130
     os.close(ours)
     assert b'{"position"' not in shown
