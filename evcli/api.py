@@ -270,7 +270,7 @@ class Store:
         to: int | None = None,
         end: int | None = None,
     ) -> StreamState:
-        """Fold a stream from the log itself, without any snapshot; ``end`` is a position that bounds what counts."""
+        """Fold a stream from the log itself, without any snapshot; ``end`` is a head's position that bounds what counts."""
         end = self.head().position if end is None else end
         to = self._version(stream, until, to, end)
         return replay_stream(self.log, stream, self._reducer(stream, reducer), end=end, to=to)

@@ -9,10 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from test_readme import isolated
 
 from evcli.cli.help import topic_text, topics
 from evcli.cli.main import COMMANDS
+from tests.test_readme import isolated
 
 ROOT = Path(__file__).parent.parent
 NAMES = [command.words for command in COMMANDS]

@@ -47,14 +47,6 @@ class _Line(NamedTuple):
     text: bytes
 
 
-class _InputTooLong(Refused):
-    """A line, or the whole of an atomic input, is longer than evcli reads; ``number`` is the line's."""
-
-    def __init__(self, number: int, message: str, hint: str) -> None:
-        super().__init__(message, hint)
-        self.number = number
-
-
 def append_lines(context: Context, source: str, batch: Batch) -> int:
     """Append the lines of a file, or of standard input (``-``); return the exit code."""
     with ExitStack() as closing:
@@ -70,8 +62,10 @@ def append_lines(context: Context, source: str, batch: Batch) -> int:
         try:
             for lines in _parts(file.fileno(), atomic=batch.atomic):
                 appending.add(lines)
-        except _InputTooLong as error:
-            raise appending.at(error.number, error) from error
+        except Refused as error:
+            if "next_line" in error.facts:
+                raise
+            raise appending.at(error.facts["line"], error) from error  # the input itself was too long to be read
         if appending.rejected:
             raise AnswerIsNo(
                 f"{appending.rejected} of {appending.read} lines were set aside",
@@ -93,16 +87,15 @@ def _parts(fd: int, *, atomic: bool) -> Iterator[list[_Line]]:
             if len(line) > LONGEST_LINE:
                 if part and not atomic:
                     yield part
-                raise _InputTooLong(number, "a line of over 8 MiB", "give JSON lines: one object a line")
+                raise Refused("a line of over 8 MiB", "give JSON lines: one object a line", line=number)
             if part and not atomic and (len(part) >= MOST_EVENTS or size + len(line) > MOST_BYTES):
                 yield part
                 part, size = [], 0
             part.append(_Line(number, line))
             size += len(line)
             if size > MAX_COMMIT_BYTES:
-                raise _InputTooLong(
-                    number, "the input is over 64 MiB", "append it without --atomic, or in several files"
-                )
+                hint = "append it without --atomic, or in several files"
+                raise Refused("the input is over 64 MiB", hint, line=number)
         if part and live and not atomic:
             yield part
             part, size = [], 0

@@ -9,6 +9,7 @@ from evcli.api import Store
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.domain.instants import parse_duration
 from evcli.errors import Usage
+from evcli.storage.files import replace_file
 
 EXAMPLES = """\
 evcli init
@@ -48,8 +49,7 @@ def run(
         os.makedirs(directory, exist_ok=True)
         identity = Store.open(root, allow_network_fs=allow_network_fs).create(lock_wait=parse_duration(lock_wait))
         if config in made:
-            with open(config, "x", encoding="utf-8") as file:
-                file.write(_CONFIG)
+            replace_file(config, _CONFIG.encode(), durable=False)
         record = {"store": root, "id": identity, "made": made}
     else:
         record = {"store": root, "would_make": made}

@@ -26,14 +26,14 @@ def run(
 ) -> None:
     """Let the Python files and programs named by the evcli.toml in DIR run. Read them first."""
     from evcli import places
-    from evcli.project.trust import distrust, trust, trusted
+    from evcli.project.trust import distrust, has_config, trust, trusted
 
     state = places.state_root(os.environ)
     if list_:
         context.out.rows(("directory",), ({"directory": path} for path in trusted(state)), empty="nothing is trusted")
         return
     path = os.path.realpath(directory)
-    if not remove and not os.path.isfile(os.path.join(path, "evcli.toml")):
+    if not remove and not has_config(path):
         raise NotFound(f"no evcli.toml in {path}", "name the directory that holds it: evcli trust DIR")
     if not dry_run:
         (distrust if remove else trust)(path, state)

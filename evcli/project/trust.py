@@ -1,10 +1,13 @@
 """Trust: which directories' code may run. One small file per directory, in the user's state directory."""
 
 import os
+import stat
+from collections.abc import Callable
 from hashlib import sha256
 
 from evcli.errors import NotFound, NotTrusted
-from evcli.storage.files import make_private_folder, replace_file, sync_directory
+from evcli.places import CONFIG_FILE
+from evcli.storage.files import make_private_folder, replace_file, sync_directory, sync_tree_above
 
 
 def trust(directory: str, state_root: str) -> str:
@@ -18,12 +21,30 @@ def trust(directory: str, state_root: str) -> str:
         SyncFailed: If that cannot be made durable.
     """
     real = os.path.realpath(directory)
-    if not os.path.isdir(real):
+    if not _is(stat.S_ISDIR, real):
         raise NotFound(f"no directory {directory}", "name the directory that holds the evcli.toml")
     path = _record_of(real, state_root)
     make_private_folder(os.path.dirname(path))
     replace_file(path, os.fsencode(real), durable=True)
+    sync_tree_above(os.path.dirname(path))
     return real
+
+
+def has_config(directory: str) -> bool:
+    """Say whether there is an ``evcli.toml`` in ``directory``.
+
+    Raises:
+        OSError: If that cannot be told.
+    """
+    return _is(stat.S_ISREG, os.path.join(directory, CONFIG_FILE))
+
+
+def _is(kind: Callable[[int], bool], path: str) -> bool:
+    """Say whether there is something of a kind; unlike ``os.path`` do not take a failure for a no."""
+    try:
+        return kind(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def distrust(directory: str, state_root: str) -> bool:

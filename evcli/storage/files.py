@@ -71,6 +71,23 @@ def sync_directory(path: str) -> None:
         if failed.error.errno != errno.EINVAL:  # a file system that has no such thing (some FUSE ones)
             raise
     finally:
+        close(fd)
+
+
+def sync_tree_above(folder: str) -> None:
+    """Make the entries of a directory and of every one above it durable; one that may not be opened is skipped."""
+    path = os.path.realpath(folder)
+    while True:
+        with suppress(PermissionError):
+            sync_directory(path)
+        if path == os.path.dirname(path):
+            return
+        path = os.path.dirname(path)
+
+
+def close(fd: int) -> None:
+    """Close a descriptor whose file was only read, or synced: then whatever closing it answers changes nothing."""
+    with suppress(OSError):
         os.close(fd)
 
 
@@ -108,7 +125,7 @@ def opened(root: str, name: str, flags: int = os.O_RDONLY) -> Iterator[int | Non
         yield fd
     finally:
         if fd is not None:
-            os.close(fd)
+            close(fd)
 
 
 def open_file(root: str, name: str, flags: int = os.O_RDONLY) -> int | None:
@@ -132,10 +149,14 @@ def open_file(root: str, name: str, flags: int = os.O_RDONLY) -> int | None:
         if error.errno == errno.ELOOP:
             raise _not_ours(name) from error
         raise
-    found = os.fstat(fd)
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        close(fd)
+        raise
     if stat.S_ISREG(found.st_mode) and (found.st_nlink <= 1 or not flags & (os.O_RDWR | os.O_WRONLY)):
         return fd
-    os.close(fd)
+    close(fd)
     if not stat.S_ISREG(found.st_mode):
         raise Damaged(name, 0, "it is not a regular file", "move it away and restore the file from a backup")
     raise NotPermitted(
@@ -152,22 +173,15 @@ def _not_ours(name: str) -> Damaged:
 def writer_lock(root: str, *, wait: float) -> Iterator[int]:
     """Hold the store's lock, waiting at most ``wait`` seconds for it, and give the descriptor of its file.
 
-    It is opened anew each time, so that a forked child never shares it.
+    The directory is locked with the file, which somebody may delete or replace while it is held. Both are opened anew
+    each time, and unlocked rather than merely closed, so that a forked child never shares the lock nor keeps it.
 
     Raises:
         Busy: If it was not free in time.
     """
     deadline = time.monotonic() + wait
     pause = 0.001
-    while True:
-        fd = open_file(root, "lock", os.O_RDWR | os.O_CREAT)
-        assert fd is not None
-        try:
-            if _try_lock(fd) and _is_still_there(fd, os.path.join(root, "lock")):
-                yield fd
-                return
-        finally:
-            os.close(fd)
+    while not (held := _try_lock(root)):
         left = deadline - time.monotonic()
         if left <= 0:
             raise Busy(
@@ -176,14 +190,54 @@ def writer_lock(root: str, *, wait: float) -> Iterator[int]:
             )
         time.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311 (so that rivals do not march in step)
         pause = min(0.02, pause * 1.5)
+    holder = os.getpid()
+    try:
+        yield held[0]
+    finally:
+        _close(held, unlock=os.getpid() == holder)
 
 
-def _try_lock(fd: int) -> bool:
+def _try_lock(root: str) -> list[int]:
+    """Lock the lock file and the directory; return their descriptors, or none if one of the two is taken."""
+    fds: list[int] = []
+    taken = False
+    try:
+        fd = open_file(root, "lock", os.O_RDWR | os.O_CREAT)
+        assert fd is not None
+        fds.append(fd)
+        if _flock(fd) and _is_still_there(fd, os.path.join(root, "lock")):
+            with suppress(PermissionError):  # who may not list it has the lock of the file alone
+                fds.append(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            taken = all(_flock_directory(fd) for fd in fds[1:])
+    finally:
+        if not taken:
+            _close(fds, unlock=True)
+    return fds if taken else []
+
+
+def _close(fds: list[int], *, unlock: bool) -> None:
+    for fd in fds:
+        if unlock:
+            with suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        close(fd)
+
+
+def _flock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _flock_directory(fd: int) -> bool:
+    try:
+        return _flock(fd)
+    except OSError as error:
+        if error.errno in (errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP):  # NFS locks only what is open for writing
+            return True
+        raise
 
 
 def _is_still_there(fd: int, path: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from evcli.domain.names import is_name
 from evcli.errors import Damaged, Refused, StorageFailed, StoreNotFound
-from evcli.storage.files import open_file, read_at, replace_file, sync_directory
+from evcli.storage.files import close, open_file, read_at, replace_file, sync_directory, sync_tree_above
 
 FORMAT: Final = 1
 STORE_FILE: Final = "store.json"
@@ -96,7 +96,7 @@ def read_identity(root: str) -> str | None:
     try:
         text = read_at(fd, 64 << 10, 0)
     finally:
-        os.close(fd)
+        close(fd)
     try:
         found = json.loads(text)
         form, identity = found["format"], found["id"]
@@ -141,34 +141,31 @@ def make_store(root: str, *, now: str) -> None:
     import json
     import uuid
 
-    if not os.path.lexists(os.path.join(root, STORE_FILE)):
+    if not _is_there(os.path.join(root, STORE_FILE)):
         identity = {"format": FORMAT, "id": str(uuid.uuid4()), "created": now}
-        if not os.path.lexists(os.path.join(root, "README")):
+        if not _is_there(os.path.join(root, "README")):
             replace_file(os.path.join(root, "README"), _README.encode(), durable=True)
         text = json.dumps(identity, separators=(",", ":")) + "\n"
         replace_file(os.path.join(root, STORE_FILE), text.encode(), durable=True)
     fd = open_file(root, JOURNAL_FILE, os.O_RDWR | os.O_CREAT)
     assert fd is not None
-    os.close(fd)
+    close(fd)
     with suppress(FileExistsError):
         os.mkdir(os.path.join(root, STREAMS))
     sync_tree_above(root)
 
 
-def sync_tree_above(root: str) -> None:
-    """Make the entries of ``root`` and of every directory above it durable; one that may not be opened is skipped."""
-    path = os.path.realpath(root)
-    while True:
-        with suppress(PermissionError):
-            sync_directory(path)
-        if path == os.path.dirname(path):
-            return
-        path = os.path.dirname(path)
+def _is_there(path: str) -> bool:
+    """Say whether there is anything at ``path``; unlike ``os.path.lexists`` do not take a failure for a no."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def sync_stream_folders(root: str, stream: str) -> None:
     """Make the entries of every directory from a stream's file up to ``streams/`` durable."""
     folders = [STREAMS, *stream.split("/")[:-1]]
     for depth in range(len(folders), 0, -1):
-        with suppress(PermissionError):
-            sync_directory(os.path.join(root, *folders[:depth]))
+        sync_directory(os.path.join(root, *folders[:depth]))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from evcli.domain.events import Write
 from evcli.domain.expected import check_expected
-from evcli.errors import Damaged, NotPermitted
+from evcli.errors import Damaged
 from evcli.storage import journal
 from evcli.storage.clock import now
 from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes
@@ -87,8 +87,9 @@ class LocalStore:
     def append(self, writes: Sequence[Write], *, lock_wait: float = 10.0) -> Receipt:
         """Store all ``writes`` as one commit; see the contract."""
         check_writes(writes)
-        if self._own is None and read_identity(self.root) is None:
-            self.plan(writes)  # so that what is refused does not leave an empty store behind
+        with self._telling():
+            if self._own is None and read_identity(self.root) is None:
+                self.plan(writes)  # so that what is refused does not leave an empty store behind
         with self._locked(lock_wait) as lock_fd:
             return self._append(lock_fd, writes)
 
@@ -102,15 +103,18 @@ class LocalStore:
         if not self._anywhere:
             require_local(self.root)
             self._anywhere = True
-        try:
+        with self._telling():
             os.makedirs(self.root, exist_ok=True)
             with writer_lock(self.root, wait=wait) as lock_fd:
                 yield lock_fd
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say what the operating system's failures mean to a writer: nothing was stored."""
+        try:
+            yield
         except SyncFailed as failed:
             raise storage_failed(failed.error) from failed
-        except PermissionError as error:
-            message = f"{self.root} cannot be written to: {error.strerror}"
-            raise NotPermitted(message, "check who may write there, or name another store: --store DIR") from error
         except OSError as error:
             raise storage_failed(error) from error
 
@@ -214,14 +218,15 @@ class LocalStore:
         with self._counted(stream, end) as (file, limit):
             if file is None:
                 return None
+            file.check_around(0, limit)
+            file.check_around(limit, limit)
             last, first = file.front_before(limit), file.front_before(0)
             return StreamInfo(stream, last.version, first.time, last.time, limit)
 
     def version_at(self, stream: str, time: str, *, end: int) -> int:
         """Return the version of the stream's last event with a time not after ``time``; 0 if there is none."""
         with self._counted(stream, end) as (file, limit):
-            offset = file.after_time(time, limit) if file else 0
-            return file.front_before(offset).version if file and offset else 0
+            return file.version_at(time, limit) if file else 0
 
     def read_stream(
         self, stream: str, *, end: int, after: int = 0, to: int | None = None, bookmark: Bookmark | None = None
@@ -236,12 +241,15 @@ class LocalStore:
             if bookmark is not None:
                 after = bookmark.version
                 start = file.resume(bookmark, limit)
-            else:
-                start = file.commit_before(file.after_version(after, limit) if after else 0)
+            else:  # from the commit of the event before, so that the place is verified too
+                start = file.commit_before(file.after_version(after - 1, limit) if after > 1 else 0)
             for commits in file.commits(start.offset, start.seal, stop, limit):
                 chunk = cut_chunk(commits, file.file, after=after, to=to)
                 if chunk.lines:
                     yield chunk
+                    after += len(chunk.lines)
+            if to is not None and stop < limit and after < to:
+                raise Damaged(file.file, stop, f"version {after + 1} does not stand before this byte")
 
     @contextmanager
     def _counted(self, stream: str, end: int) -> Iterator[tuple[StreamFile | None, int]]:

@@ -1,6 +1,7 @@
 """Is a path on a network file system, where locks and fsync may not mean what they say?"""
 
 import os
+import re
 from typing import Final
 
 from evcli.errors import NotPermitted
@@ -54,14 +55,16 @@ def require_local(path: str) -> None:
 def _file_system(path: str) -> str | None:
     """Return the type of the file system that a real path is on (proc(5), mountinfo); None if it cannot be told."""
     try:
-        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().splitlines()
+        with open(_MOUNTS, "rb") as file:
+            lines = file.read().split(b"\n")
     except OSError:
         return None
+    wanted = os.fsencode(path)
     found: tuple[int, str] | None = None
-    for line in lines:
-        mount, _, rest = line.partition(" - ")
-        point = mount.split(" ")[4].encode().decode("unicode_escape") if "\\" in mount else mount.split(" ")[4]
-        if (path == point or path.startswith(point.rstrip("/") + "/")) and (found is None or len(point) >= found[0]):
-            found = (len(point), rest.split(" ")[0])
+    for line in lines[:-1]:
+        mount, _, rest = line.partition(b" - ")
+        point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), mount.split(b" ")[4])
+        inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
+        if inside and (found is None or len(point) >= found[0]):
+            found = (len(point), rest.split(b" ")[0].decode("ascii", "replace"))
     return found[1] if found else None

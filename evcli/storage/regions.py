@@ -1,12 +1,11 @@
 """The bytes of commits as the journal tells of them, each checked against the seal that it vouches for."""
 
-import os
 from collections import OrderedDict
 from types import TracebackType
 from typing import Final, Self
 
 from evcli.errors import Damaged
-from evcli.storage.files import open_file, read_at
+from evcli.storage.files import close, open_file, read_at
 from evcli.storage.layout import stream_path
 from evcli.storage.lines import SUFFIX_BYTES, ZEROS, JournalWrite, chain, seal_in
 
@@ -27,7 +26,7 @@ class RegionReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         while self._open:
-            os.close(self._open.popitem()[1])
+            close(self._open.popitem()[1])
 
     def read(self, write: JournalWrite, *, previous: str | None = None) -> list[bytes]:
         """Return the event lines of one write, without newlines.
@@ -64,5 +63,5 @@ class RegionReader:
                 raise Damaged(name, 0, "the file is missing")
         self._open[stream] = fd
         if len(self._open) > _MOST_OPEN:
-            os.close(self._open.popitem(last=False)[1])
+            close(self._open.popitem(last=False)[1])
         return fd

@@ -11,14 +11,13 @@ from evcli.errors import Damaged
 from evcli.storage import journal
 from evcli.storage.commit import EMPTY
 from evcli.storage.contract import Head
-from evcli.storage.files import open_file, opened, read_at, sync_data, sync_file, write_all
+from evcli.storage.files import close, open_file, opened, read_at, sync_data, sync_file, sync_tree_above, write_all
 from evcli.storage.layout import (
     JOURNAL_FILE,
     QUARANTINE,
     find_streams,
     stream_path,
     sync_stream_folders,
-    sync_tree_above,
 )
 from evcli.storage.lines import (
     MARK_BYTES,
@@ -118,7 +117,7 @@ def settle_last_commit(root: str, lock_fd: int, *, now: str) -> Head:
             set_mark(lock_fd, head)
         return head
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def _require_whole(root: str, entry: JournalEntry) -> None:

@@ -33,11 +33,11 @@ def cut_chunk(commits: Commits, file: str, *, after: int, to: int | None) -> Chu
     """Keep the lines with versions above ``after`` and up to ``to``; the bookmark goes if the last line does.
 
     Raises:
-        Damaged: If the versions have a gap.
+        Damaged: If the versions have a gap, between ``after`` and the first one too.
     """
     lines = commits.lines
     first, last = read_front(lines[0]), read_front(lines[-1])
-    if first is None or last is None or last.version - first.version != len(lines) - 1:
+    if first is None or last is None or first.version > after + 1 or last.version - first.version != len(lines) - 1:
         raise Damaged(file, commits.offset, "the versions before this byte have a gap")
     cut = to is not None and to < last.version
     kept = lines[max(0, after + 1 - first.version) : to + 1 - first.version if cut and to is not None else None]
@@ -159,6 +159,26 @@ class StreamFile:
     def after_time(self, time: str, limit: int) -> int:
         """Return the offset of the first event with a time after ``time``; ``limit`` if there is none."""
         return self._find(limit, lambda front: front.time > time)
+
+    def version_at(self, time: str, limit: int) -> int:
+        """Return the version of the last event with a time not after ``time``; 0 if there is none.
+
+        Raises:
+            Damaged: If a commit next to that place does not match its seal.
+        """
+        offset = self.after_time(time, limit)
+        self.check_around(offset, limit)
+        return self.front_before(offset).version if offset else 0
+
+    def check_around(self, offset: int, limit: int) -> None:
+        """Verify the commits of the events before and at a place: bisecting found it by bytes that nobody had verified.
+
+        Raises:
+            Damaged: If one does not match its seal.
+        """
+        start = self.commit_before(max(0, offset - 1))
+        for _ in self.commits(start.offset, start.seal, min(offset + 1, limit), limit):
+            pass
 
     def _find(self, limit: int, test: Callable[[Front], bool]) -> int:
         def satisfies(line: bytes) -> bool | None:

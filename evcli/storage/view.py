@@ -61,7 +61,8 @@ def _read_mark(root: str) -> Mark | None:
 
 
 def _is_whole(root: str, entry: JournalEntry, *, marked: bool) -> bool:
-    for write in entry.writes:
+    whole = True
+    for write in entry.writes:  # each of them, whatever the first is: another may be damaged
         name = stream_path(write.stream)
         with opened(root, name) as fd:
             if marked and _ends_in_seal(fd, write, name):
@@ -70,8 +71,8 @@ def _is_whole(root: str, entry: JournalEntry, *, marked: bool) -> bool:
                 continue
         if marked:
             raise Damaged(name, write.offset, "an acknowledged commit is not whole")
-        return False
-    return True
+        whole = False
+    return whole
 
 
 def _ends_in_seal(fd: int | None, write: JournalWrite, name: str) -> bool:
@@ -100,7 +101,9 @@ def counted_end(root: str, stream: StreamFile, end: int) -> int:
             follower = stream.front_at(whole) if whole < limit else None
             if last <= view.head.position:
                 if last > end or (follower is not None and end < follower.position <= view.head.position):
-                    return stream.after_position(end, whole)
+                    limit = stream.after_position(end, whole)
+                    stream.check_around(limit, whole)
+                    return limit
                 if whole == limit:
                     return limit
         time.sleep(pause)

@@ -1,5 +1,6 @@
 """Writing a commit that was built: journal, streams, mark; and going back when the operating system says no."""
 
+import errno
 import os
 import signal
 import threading
@@ -7,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NoReturn
 
-from evcli.errors import DurabilityUnknown, StorageFailed
+from evcli.errors import DurabilityUnknown, NotPermitted, StorageFailed
 from evcli.storage.commit import Commit, Part
 from evcli.storage.contract import Head
-from evcli.storage.files import SyncFailed, open_file, opened, sync_data, write_all
+from evcli.storage.files import SyncFailed, close, open_file, opened, sync_data, write_all
 from evcli.storage.layout import JOURNAL_FILE, STREAMS, stream_path, sync_stream_folders
 from evcli.storage.settle import blank_mark, cut_journal, cut_streams, set_mark
 
@@ -34,7 +35,7 @@ def write_commit(root: str, lock_fd: int, head: Head, commit: Commit) -> None:
     """Make ``commit`` durable after ``head``, and mark it.
 
     Raises:
-        StorageFailed: If nothing was stored.
+        StorageFailed: If nothing was stored; NotPermitted if that was forbidden.
         DurabilityUnknown: If that cannot be said; the next writer settles it.
     """
     with opened(root, JOURNAL_FILE, os.O_RDWR) as journal_fd, uninterrupted():
@@ -64,7 +65,7 @@ def _write_part(root: str, part: Part) -> None:
         write_all(fd, part.text, part.write.offset)
         sync_data(fd)
     finally:
-        os.close(fd)
+        close(fd)
     if part.write.offset == 0:
         sync_stream_folders(root, stream)
 
@@ -80,9 +81,12 @@ def _go_back(root: str, lock_fd: int, journal_fd: int, head: Head, commit: Commi
     raise storage_failed(error) from error
 
 
-def storage_failed(error: OSError) -> StorageFailed:
-    """Say that the operating system failed before anything was stored."""
-    return StorageFailed(f"nothing was stored: {_reason(error)}", "free some space or mend the disk, then append again")
+def storage_failed(error: OSError) -> StorageFailed | NotPermitted:
+    """Say that the operating system failed, or forbade it, before anything was stored."""
+    what = f"nothing was stored: {_reason(error)}"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return NotPermitted(what, "check who may write there, or name another store: --store DIR")
+    return StorageFailed(what, "free some space or mend the disk, then append again")
 
 
 def _unknown(commit: Commit, error: OSError) -> NoReturn:

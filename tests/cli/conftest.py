@@ -2,10 +2,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from driving import Evcli
 
 from evcli.api import Store
 from evcli.storage.local import LocalStore
+from tests.cli.driving import Evcli
 
 
 @pytest.fixture

@@ -94,7 +94,12 @@ def tree_hash(root: Path) -> str:
 
 def start(*arguments: str, stdin: int | None = None, **options: Any) -> "subprocess.Popen[bytes]":
     """Start evcli as a process of its own, with pipes."""
-    given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": stdin, "bufsize": 0} | options
+    given: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "stdin": stdin,
+        "bufsize": 0,
+    } | options
     return subprocess.Popen([*SCRIPT, *arguments], **given)
 
 

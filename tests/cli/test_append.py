@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Evcli, start, tree_hash
+
+from tests.cli.driving import Evcli, start, tree_hash
 
 
 def test_a_receipt_tells_where_the_event_stands(evcli: Evcli) -> None:

@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from driving import Evcli, lines_of, start, tree_hash
+
+from tests.cli.driving import Evcli, lines_of, start, tree_hash
 
 MIXED = lines_of(
     {"stream": "a", "type": "t", "data": {"n": 1}},

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from driving import SCRIPT, Evcli, start
+
+from tests.cli.driving import SCRIPT, Evcli, start
 
 WRONG = [
     ["nonsense"],

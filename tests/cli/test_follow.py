@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from driving import Evcli, start
+
+from tests.cli.driving import Evcli, start
 
 Child = subprocess.Popen[bytes]
 

@@ -1,7 +1,7 @@
 import pytest
-from driving import Evcli
 
 from evcli.cli.main import COMMANDS
+from tests.cli.driving import Evcli
 
 TOPICS = ["design", "exit-codes", "format", "guarantees", "reducers", "time"]
 

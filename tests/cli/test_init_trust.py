@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from driving import Evcli, tree_hash
+
+from tests.cli.driving import Evcli, tree_hash
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from driving import Evcli, Result, start
 
 from evcli.api import Store
 from evcli.storage.local import LocalStore
+from tests.cli.driving import Evcli, Result, start
 
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 HOSTILE = '{"a":"\x1b]52;c;eA==\x07"}'.replace("\x1b", "\\u001b").replace("\x07", "\\u0007")

@@ -3,7 +3,8 @@ import os
 from pathlib import Path
 
 import pytest
-from driving import Evcli, tree_hash
+
+from tests.cli.driving import Evcli, tree_hash
 
 BAD = [
     "",

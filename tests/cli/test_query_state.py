@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Evcli, tree_hash
+
+from tests.cli.driving import Evcli, tree_hash
 
 SUM = "initial = 0\ndef evolve(state, event):\n    return state + event['data']['amount'] * 1\n"
 

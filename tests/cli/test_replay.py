@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from driving import Evcli
+
+from tests.cli.driving import Evcli
 
 RAISES = """
 initial = 0

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from driving import Evcli, Result
+
+from tests.cli.driving import Evcli, Result
 
 
 def names(result: Result) -> list[str]:

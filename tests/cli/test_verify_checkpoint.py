@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from driving import Evcli
+from tests.cli.driving import Evcli
 
 
 def test_a_sound_store_is_summed_up_with_its_checkpoint(bank: Evcli) -> None:

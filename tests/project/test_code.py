@@ -47,7 +47,12 @@ def load(path: Path) -> PythonReducer:
 def event(n: int = 1, *, version: int = 1, kind: str = "added") -> Event:
     data = {"n": n}
     return Event(
-        position=version, stream="accounts/ann", version=version, time="2026-11-23T08:00:00.000000Z", type=kind, data=data
+        position=version,
+        stream="accounts/ann",
+        version=version,
+        time="2026-11-23T08:00:00.000000Z",
+        type=kind,
+        data=data,
     )
 
 
@@ -67,7 +72,10 @@ def test_each_fold_has_its_own_initial_state(tmp_path: Path) -> None:
 
 
 def test_initial_may_be_a_function(tmp_path: Path) -> None:
-    assert fold(write(tmp_path, bank="def initial(): return [0]\ndef evolve(state, event): return state * 2"), 1) == [0, 0]
+    assert fold(write(tmp_path, bank="def initial(): return [0]\ndef evolve(state, event): return state * 2"), 1) == [
+        0,
+        0,
+    ]
 
 
 def test_types_select_the_events_by_name_or_glob(tmp_path: Path) -> None:
@@ -149,7 +157,9 @@ def test_a_module_is_imported_once(tmp_path: Path) -> None:
 
 
 def test_the_modules_of_the_program_that_uses_evcli_are_left_as_they_are(tmp_path: Path) -> None:
-    path = write(tmp_path, bank="from rates import RATE as initial\ndef evolve(state, event): return state", rates="RATE = 3")
+    path = write(
+        tmp_path, bank="from rates import RATE as initial\ndef evolve(state, event): return state", rates="RATE = 3"
+    )
     other = type(sys)("rates")
     sys.modules["rates"] = other
     try:
@@ -187,7 +197,9 @@ def test_installed_packages_below_the_project_are_left_to_python(
 
 
 def test_no_bytecode_is_written_or_believed(tmp_path: Path) -> None:
-    path = write(tmp_path, bank="import rates\ninitial = rates.RATE\ndef evolve(state, event): return state", rates="RATE = 1")
+    path = write(
+        tmp_path, bank="import rates\ninitial = rates.RATE\ndef evolve(state, event): return state", rates="RATE = 1"
+    )
     sibling = tmp_path / "rates.py"
     stat = sibling.stat()
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(tmp_path)], check=True)
@@ -250,7 +262,9 @@ def test_an_initial_that_fails_says_where(tmp_path: Path) -> None:
 
 def test_what_is_loaded_is_what_was_surveyed(tmp_path: Path) -> None:
     path = write(
-        tmp_path, bank="initial = 0\ndef evolve(state, event):\n    import rates\n    return rates.RATE", rates="RATE = 1"
+        tmp_path,
+        bank="initial = 0\ndef evolve(state, event):\n    import rates\n    return rates.RATE",
+        rates="RATE = 1",
     )
     reducer = load(path)
     (tmp_path / "rates.py").write_text("RATE = 2")

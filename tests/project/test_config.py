@@ -209,7 +209,9 @@ def test_a_fingerprint_that_needs_a_load_needs_trust_and_a_known_one_does_not(
 
 def test_a_definition_with_a_known_fingerprint_still_needs_trust_to_run(project: Path, state: str, cache: str) -> None:
     named(project).fingerprint(cache)
-    definition = load_config(configure(project, '[streams.a]\nreducer = "bank.py"\n'), state_root=state).definition_for("a")
+    definition = load_config(configure(project, '[streams.a]\nreducer = "bank.py"\n'), state_root=state).definition_for(
+        "a"
+    )
     definition.fingerprint(cache)
     with pytest.raises(NotTrusted):
         definition.load()

@@ -27,7 +27,12 @@ def events(numbers: range, *, padding: str = "") -> Iterator[Event]:
     for version, n in enumerate(numbers, 1):
         data = {"n": n, "padding": padding}
         yield Event(
-            position=version, stream="accounts/ann", version=version, time="2026-11-23T08:00:00.000000Z", type="added", data=data
+            position=version,
+            stream="accounts/ann",
+            version=version,
+            time="2026-11-23T08:00:00.000000Z",
+            type="added",
+            data=data,
         )
 
 
@@ -41,7 +46,9 @@ def runs(folder: Path) -> int:
 
 
 def test_a_program_folds_events_in_batches(tmp_path: Path) -> None:
-    assert reduce(tmp_path, SUM, events(range(100, 100 + 2 * BATCH_EVENTS + 1))) == sum(range(100, 101 + 2 * BATCH_EVENTS))
+    assert reduce(tmp_path, SUM, events(range(100, 100 + 2 * BATCH_EVENTS + 1))) == sum(
+        range(100, 101 + 2 * BATCH_EVENTS)
+    )
     assert runs(tmp_path) == 3
 
 

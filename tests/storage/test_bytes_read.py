@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from building import event
 
 from evcli.domain.events import Write
 from evcli.storage.local import LocalStore
+from tests.storage.building import event
 
 STRACE = shutil.which("strace")
 APPEND = """

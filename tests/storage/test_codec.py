@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 import pytest
-from building import event, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from evcli.storage.codec import (
     with_meta,
 )
 from evcli.storage.memory import MemoryStore
+from tests.storage.building import event, write
 
 BLANK = st.text(" \t\n\r", max_size=3)
 DIGITS = st.text("0123456789", min_size=1, max_size=12)

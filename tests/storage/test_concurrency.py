@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from building import all_lines, contents, event, stored_lines, write
 
 from evcli.domain.events import Write
 from evcli.errors import WrongExpectedVersion
 from evcli.storage.local import LocalStore
+from tests.storage.building import all_lines, contents, event, stored_lines, write
 
 WRITERS = 16
 APPENDS = 50

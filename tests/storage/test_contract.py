@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from building import all_lines, event, stored_lines, write
 
 from evcli.domain.events import Write
 from evcli.errors import IdReused, Refused, WrongExpectedVersion
@@ -13,6 +12,7 @@ from evcli.storage import local, memory
 from evcli.storage.contract import BookmarkLost, EventStore, Plan
 from evcli.storage.local import LocalStore
 from evcli.storage.memory import MemoryStore
+from tests.storage.building import all_lines, event, stored_lines, write
 
 Clock = Callable[[str], None]
 WAIT = 10.0

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from building import all_lines, contents, event, stored_lines, write
 
 from evcli.domain.events import Write
 from evcli.errors import Busy, Damaged, EvcliError, NotPermitted, Refused, StorageFailed, StoreNotFound
 from evcli.storage import layout
 from evcli.storage.files import replace_file, writer_lock
 from evcli.storage.local import LocalStore
+from tests.storage.building import all_lines, contents, event, stored_lines, write
 
 
 @pytest.fixture
@@ -170,22 +170,33 @@ def test_waiting_for_the_lock_ends_in_busy(store: LocalStore, store_path: Path) 
     assert store.append([write("c")], lock_wait=0).position == 3
 
 
-def test_a_lock_file_that_is_replaced_while_waiting_is_opened_anew(store: LocalStore, store_path: Path) -> None:
-    def replace_and_hold() -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_lock_file_that_is_deleted_or_replaced_while_it_is_held_lets_nobody_else_in(
+    store: LocalStore, store_path: Path, *, replaced: bool
+) -> None:
+    def hold() -> None:
         with writer_lock(store.root, wait=0):
+            (store_path / "lock").unlink()
+            if replaced:
+                (store_path / "lock").touch()
             os.write(ready, b"1")
-            time.sleep(0.1)
-            (store_path / "lock").rename(store_path / "lock.old")
-            with writer_lock(store.root, wait=0):
-                time.sleep(60)
+            time.sleep(60)
 
     started, ready = os.pipe()
-    with another_process(replace_and_hold):
+    with another_process(hold):
         os.read(started, 1)
         with pytest.raises(Busy):
-            store.append([write("c")], lock_wait=0.5)
+            store.append([write("c")], lock_wait=0.2)
     assert store.append([write("c")]).position == 3
     assert store.verify().events == 3
+
+
+def test_a_child_that_is_forked_while_the_lock_is_held_does_not_keep_it(store: LocalStore) -> None:
+    lock = writer_lock(store.root, wait=0)
+    lock.__enter__()
+    with another_process(lambda: time.sleep(60)):
+        lock.__exit__(None, None, None)
+        assert store.append([write("c")], lock_wait=0).position == 3
 
 
 def test_a_forked_child_does_not_share_the_lock(store: LocalStore) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from building import contents, event, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from evcli.errors import StorageFailed
 from evcli.storage import local
 from evcli.storage.codec import input_line
 from evcli.storage.local import LocalStore
+from tests.storage.building import contents, event, write
 
 NOON = "2026-11-23T12:00:00.000001Z"
 ZEROS = "0" * 64

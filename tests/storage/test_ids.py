@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from building import all_lines, event
 
 from evcli.domain.events import Write
 from evcli.errors import IdReused
 from evcli.storage import ids
 from evcli.storage.local import LocalStore
+from tests.storage.building import all_lines, event
 
 LONG = 1500
 """Events with an id: well over the 64 KiB of stream from which on an index is kept."""

@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from building import all_lines, write
 
-from evcli.storage import layout
 from evcli.storage.local import LocalStore
+from tests.storage.building import all_lines, write
 
 
 def test_a_reader_that_is_late_while_the_store_is_made_does_not_call_it_damaged(
@@ -20,5 +19,5 @@ def test_a_reader_that_is_late_while_the_store_is_made_does_not_call_it_damaged(
         LocalStore(str(store_path)).append([write("a")])
         return exists(path)
 
-    monkeypatch.setattr(layout.os.path, "exists", made_meanwhile)
+    monkeypatch.setattr("evcli.storage.layout.os.path.exists", made_meanwhile)
     assert len(all_lines(LocalStore(str(store_path)))) == 1

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from building import contents
 
 from evcli.domain.events import Write
 from evcli.errors import Damaged
@@ -14,6 +13,7 @@ from evcli.storage.codec import new_event
 from evcli.storage.contract import RepairStep
 from evcli.storage.files import replace_file
 from evcli.storage.local import LocalStore
+from tests.storage.building import contents
 
 STREAMS = ("a", "b/c", "d")
 

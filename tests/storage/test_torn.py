@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from building import all_lines, contents, event, mark_of_before, overwrite, rest_of_sector, write
 
 from evcli.domain.events import Write
 from evcli.errors import Damaged, EvcliError
 from evcli.storage import view
 from evcli.storage.local import LocalStore
+from tests.storage.building import all_lines, contents, event, mark_of_before, overwrite, rest_of_sector, write
 
 ONE = [write("a", 1)]
 THREE = [write("a", 1, "two", {"three": [3]})]

@@ -1,0 +1,267 @@
+"""Seeded bugs: one-line patches that break a rule of the store, and the tests that catch them.
+
+``python -m tests.torture.seeded [NAME…]`` applies each to a copy of the project, runs the tests named with it there
+until one fails, and says which. All of them are caught, or the tests have to get better.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+CRASH = "tests/torture/test_rigs.py -k crash"
+FAULTS = "tests/torture/test_rigs.py -k fsync"
+TORN = "tests/storage/test_torn.py"
+FILES = "tests/storage/test_files.py"
+MANY = "tests/storage/test_concurrency.py"
+
+
+class Seed(NamedTuple):
+    """A bug: its name, the file, what is replaced by what (once), and the tests that are to catch it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+SEEDS = (
+    Seed("no fdatasync of the journal", "writing.py", "            sync_data(journal_fd)\n", "", CRASH),
+    Seed(
+        "no fdatasync of the stream",
+        "writing.py",
+        "        sync_data(fd)\n    finally",
+        "        pass\n    finally",
+        CRASH,
+    ),
+    Seed(
+        "no fsync of a new stream's directories",
+        "writing.py",
+        "        sync_stream_folders(root, stream)\n",
+        "        pass\n",
+        CRASH,
+    ),
+    Seed(
+        "no fsync of a new store's directory",
+        "layout.py",
+        "    sync_tree_above(root)\n\n\ndef _is_there",
+        "\n\ndef _is_there",
+        CRASH,
+    ),
+    Seed("no lock", "files.py", "        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", "        pass\n", MANY),
+    Seed(
+        "a failed fsync is tried again",
+        "files.py",
+        "            plain(fd)\n",
+        "            try:\n                plain(fd)\n            except OSError:\n                plain(fd)\n",
+        FAULTS,
+    ),
+    Seed(
+        "a failed fsync is taken for done",
+        "files.py",
+        "        raise SyncFailed(error) from error\n",
+        "        return\n",
+        FAULTS,
+    ),
+    Seed(
+        "no settling", "local.py", "settle_last_commit(self.root, lock_fd, now=time)", "read_view(self.root).head", TORN
+    ),
+    Seed(
+        "settling forward does not write the bytes again",
+        "settle.py",
+        "            write_all(fd, part.text, part.write.offset)\n            sync_data(fd)\n",
+        "            pass\n",
+        CRASH,
+    ),
+    Seed(
+        "settling back cuts the journal first",
+        "settle.py",
+        "    cut_streams(root, [part.write for part in parts])\n    cut_journal(journal_fd, tail.start)\n",
+        "    cut_journal(journal_fd, tail.start)\n    cut_streams(root, [part.write for part in parts])\n",
+        CRASH,
+    ),
+    Seed(
+        "settling back does not sync the streams",
+        "settle.py",
+        "                    os.ftruncate(fd, write.offset)\n                sync_file(fd)\n",
+        "                    os.ftruncate(fd, write.offset)\n",
+        CRASH,
+    ),
+    Seed(
+        "settling does not sync the journal first",
+        "settle.py",
+        "            sync_file(fd)  # somebody may",
+        "            pass  # somebody may",
+        CRASH,
+    ),
+    Seed(
+        "the mark before the stream's sync",
+        "writing.py",
+        "            for part in commit.parts:\n",
+        "            set_mark(lock_fd, commit.head)\n            for part in commit.parts:\n",
+        CRASH,
+    ),
+    Seed("a mark beyond the journal is ignored", "settle.py", "if mark.position > end or (", "if False and (", TORN),
+    Seed(
+        "a marked commit is not looked at",
+        "settle.py",
+        "            _require_whole(root, tail.last)\n",
+        "            pass\n",
+        TORN,
+    ),
+    Seed(
+        "the mark is believed unchecked",
+        "lines.py",
+        "if found is None or sha256(text[: MARK_BYTES - 9]).hexdigest()[:8].encode() != found[3]:",
+        "if found is None:",
+        TORN,
+    ),
+    Seed("NULs are holes wherever they end", "lines.py", "(offset + run.end()) % SECTOR == 0", "True", TORN),
+    Seed("a torn line in the journal is kept", "settle.py", "    cut_journal(fd, tail.end)\n", "    pass\n", TORN),
+    Seed(
+        "a torn line is cut without a look at the streams",
+        "settle.py",
+        "    _check_no_stream_beyond(root, tail.last.last_position if tail.last else 0)\n",
+        "",
+        TORN,
+    ),
+    Seed(
+        "the seal is not checked by readers",
+        "stream_file.py",
+        "            if sha256(seal + whole[:-SUFFIX_BYTES]).hexdigest().encode() != expected:",
+        "            if False:",
+        "tests/torture/test_rigs.py -k flips",
+    ),
+    Seed(
+        "the seal leaves the last line out",
+        "lines.py",
+        "sha256(previous.encode() + body)",
+        "sha256(previous.encode() + body[: body.rfind(b'\\n') + 1])",
+        "tests/storage/test_format.py",
+    ),
+    Seed(
+        "the data are serialised again",
+        "codec.py",
+        "    return _scan(text, 0, whole=True)[1]\n",
+        "    return json.dumps(_scan(text, 0, whole=True)[0])\n",
+        "tests/storage/test_codec.py",
+    ),
+    Seed(
+        "lines are split at every line end of Unicode",
+        "ids.py",
+        "for line in commits.lines:",
+        'for line in b"\\n".join(commits.lines).splitlines():',
+        "tests/storage/test_ids.py",
+    ),
+    Seed(
+        "symbolic links are followed",
+        "files.py",
+        "_NO_FOLLOW: Final = os.O_NOFOLLOW | os.O_CLOEXEC",
+        "_NO_FOLLOW: Final = os.O_CLOEXEC",
+        FILES,
+    ),
+    Seed(
+        "hard links are written to",
+        "files.py",
+        "(found.st_nlink <= 1 or not flags & (os.O_RDWR | os.O_WRONLY))",
+        "True",
+        FILES,
+    ),
+    Seed(
+        "readers count what is not sealed yet",
+        "view.py",
+        "    if tail.last is None or _is_whole(root, tail.last, marked=marked):",
+        "    if True:",
+        MANY,
+    ),
+    Seed(
+        "the stream's length is not compared with the journal",
+        "settle.py",
+        "    if size > end and at_end:\n",
+        "    if False:\n",
+        TORN,
+    ),
+    Seed(
+        "the expected version is looked at too late",
+        "local.py",
+        "    for write in remaining.writes:\n        check_expected(",
+        "    for write in ():\n        check_expected(",
+        MANY,
+    ),
+    Seed(
+        "a state is written in place",
+        "files.py",
+        "        os.replace(temporary, path)\n",
+        '        with open(path, "wb") as file:\n            file.write(text)\n',
+        "tests/storage/test_files.py tests/torture/test_rigs.py -k 'replaced or crash'",
+    ),
+    Seed(
+        "an id is looked at after the expectation",
+        "local.py",
+        "    remaining = leave_out_repeats(writes, find)\n",
+        "    for write in writes:\n        check_expected(write.stream, write.expect, tips[write.stream].version)\n    remaining = leave_out_repeats(writes, find)\n",
+        "tests/storage/test_contract.py",
+    ),
+)
+
+
+def plant(seed: Seed, root: Path) -> None:
+    """Apply a seed to the project at ``root``.
+
+    Raises:
+        LookupError: If the line it replaces is not there just once: the seed is stale.
+    """
+    path = root / "evcli" / "storage" / seed.file
+    text = path.read_text()
+    if text.count(seed.old) != 1:
+        raise LookupError(f"{seed.name}: found {text.count(seed.old)} times in {seed.file}")
+    path.write_text(text.replace(seed.old, seed.new))
+
+
+def catch(seed: Seed, root: Path) -> str | None:
+    """Run the seed's tests in a copy that has it; return the first that fails, or None."""
+    plant(seed, root)
+    words = re.findall(r"'[^']*'|\S+", seed.tests)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *(word.strip("'") for word in words),
+    ]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    return found[1] if found else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture.seeded", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a part of a seed's name")
+    given = parser.parse_args()
+    missed = 0
+    for seed in SEEDS:
+        if given.names and not any(name in seed.name for name in given.names):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("evcli", "tests", "sample_logs"):
+                shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__"))
+            for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
+                shutil.copy(ROOT / name, folder)
+            caught = catch(seed, Path(folder))
+        missed += caught is None
+        print(f"{'caught' if caught else 'MISSED'}: {seed.name}: {caught or seed.tests}", flush=True)
+    print(f"seeded: {missed} missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
