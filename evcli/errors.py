@@ -29,6 +29,16 @@ class EvcliError(Exception):
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let errors cross between processes, whatever arguments their class is made with."""
+        return _restore, (type(self), self.__dict__)
+
+
+def _restore(kind: type[EvcliError], state: dict[str, Any]) -> EvcliError:
+    error = kind.__new__(kind, state["message"])
+    error.__dict__.update(state)
+    return error
+
 
 class AnswerIsNo(EvcliError):  # noqa: N818 (an answer, not a fault)
     """The answer is no: some lines were set aside, a check is false, a diff is not empty."""

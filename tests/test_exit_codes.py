@@ -1,5 +1,6 @@
 """Exit codes are one per kind of failure, and the help topic lists all of them."""
 
+import pickle
 import re
 from collections.abc import Iterator
 
@@ -55,3 +56,9 @@ def test_the_topic_lists_every_exit_code_and_every_code_and_no_other() -> None:
 
 def test_the_exit_codes_of_failures_do_not_meet_those_of_signals() -> None:
     assert all(0 < error.exit_code < min(FROM_SIGNALS) - 2 for error in _below(EvcliError))
+
+
+def test_an_error_crosses_between_processes_as_it_is() -> None:
+    error = errors.Damaged("streams/a.jsonl", 7, "torn", "mend it")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+    assert (type(again), str(again), again.facts) == (errors.Damaged, str(error), error.facts)

@@ -13,6 +13,7 @@ import pytest
 from evcli.cli.help import topic_text, topics
 from evcli.cli.main import COMMANDS
 from tests.test_readme import isolated
+from tests.torture.rigs import all_rigs
 
 ROOT = Path(__file__).parent.parent
 NAMES = [command.words for command in COMMANDS]
@@ -227,7 +228,16 @@ def test_the_format_topics_look_without_evcli_shows_the_events(example_store: Pa
     assert [line.split(",")[0] for line in lines[-4:]] == [f'{{"position":{n}' for n in (1, 2, 3, 4)]
 
 
-def test_the_guarantees_name_test_directories_that_are_there() -> None:
-    named = set(re.findall(r"\| (\w+)/ +\|$", topic_text("guarantees"), re.MULTILINE))
-    assert named
-    assert [name for name in named if not list((ROOT / "tests" / name).glob("test_*.py"))] == []
+def test_the_guarantees_name_rigs_and_test_directories_that_are_there() -> None:
+    column = re.findall(r"\| ([a-z0-9/, -]+?) +\|$", topic_text("guarantees").partition("## Proof")[0], re.MULTILINE)
+    named = {name for cell in column for name in re.split(r"[, ]+", cell) if name} - {"shown", "by"}
+    rigs = {rig.name for rig in all_rigs()}
+    directories = {f"{path.name}/" for path in (ROOT / "tests").iterdir() if list(path.glob("test_*.py"))}
+    assert rigs <= named
+    assert named <= rigs | directories
+
+
+def test_the_guarantees_give_the_figures_of_every_rig() -> None:
+    proof = topic_text("guarantees").partition("## Proof")[2].partition("\n## ")[0]
+    for rig in all_rigs():
+        assert re.search(rf"^\| {rig.name} +\| +[0-9,]+ \|", proof, re.MULTILINE), rig.name

@@ -177,6 +177,7 @@ def _last_minute_at(wall: datetime, zone: ZoneInfo, minutes: list[datetime]) -> 
 def real_clocks(root: Path, figures: Figures) -> None:
     """Run evcli under faketime in changing zones, years apart, backward too."""
     if not shutil.which("faketime"):
+        figures.left_out.append("real processes: there is no faketime")
         return
     store, count = root / "store", 0
     for moment, zone in (

@@ -35,7 +35,9 @@ class _Situation(NamedTuple):
 def run(tier: Tier) -> Figures:
     figures = Figures()
     share_out((0, 1), functools.partial(_run_acts, tier), figures=figures)
-    if tracing_hindrance() is None:
+    if hindrance := tracing_hindrance():
+        figures.left_out.append(f"real system calls: {hindrance}")
+    else:
         share_out((0, 1), functools.partial(_run_commands, tier), figures=figures)
     return figures
 

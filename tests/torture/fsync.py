@@ -29,7 +29,9 @@ def run(tier: Tier) -> Figures:
         for act in ACTS:
             if "append" in act.name:
                 _fail_each_sync(act, f"{folder}/{ACTS.index(act)}", figures)
-    if mounting_hindrance(*FILE_SYSTEMS) is None:
+    if hindrance := mounting_hindrance(*FILE_SYSTEMS):
+        figures.left_out.append(f"failing disks: {hindrance}")
+    else:
         disks = [(kind, f"{tier.seed} {n}") for n in range(tier.of(3, 100)) for kind in FILE_SYSTEMS]
         share_out_mounting(disks, _fail_disks, figures=figures)
     return figures

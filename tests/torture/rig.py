@@ -12,7 +12,8 @@ class Figures:
     """What a rig counted. ``states`` is how many situations it went through; all else ought to be 0.
 
     ``lost``: acknowledged events that were not there; ``partial``: commits that were there in part; ``duplicates``:
-    events stored twice; ``exceptions``: ends other than those documented. ``problems`` says where, a line each.
+    events stored twice; ``exceptions``: ends other than those documented. ``problems`` says where, a line each;
+    ``left_out`` what could not be tried here, and why.
     """
 
     states: int = 0
@@ -22,6 +23,7 @@ class Figures:
     exceptions: int = 0
     problems: list[str] = field(default_factory=list)
     more: dict[str, int] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def find(self, kind: str, problem: str) -> None:
         """Count a problem of a kind (``lost``, ``partial``, ``duplicates``, ``exceptions``) and keep the first hundred."""
@@ -34,10 +36,11 @@ class Figures:
         return self.states > 0 and not (self.lost or self.partial or self.duplicates or self.exceptions)
 
     def line(self, name: str, seconds: float) -> str:
+        missing = "".join(f"; without {what}" for what in self.left_out)
         more = "".join(f", {count:,} {what}" for what, count in self.more.items())
         return (
             f"{name}: {self.states:,} states, {self.lost} lost, {self.partial} partial, {self.duplicates} duplicates,"
-            f" {self.exceptions} exceptions{more}, {seconds:.0f} s"
+            f" {self.exceptions} exceptions{more}, {seconds:.0f} s{missing}"
         )
 
 
