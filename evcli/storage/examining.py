@@ -28,7 +28,7 @@ from evcli.storage.lines import (
 from evcli.storage.regions import RegionReader
 from evcli.storage.settle import head_of
 from evcli.storage.stream_file import StreamFile
-from evcli.storage.view import View, counted_end, read_view
+from evcli.storage.view import View, Views, counted_end
 
 _MEMBERS: Final = [
     "position",
@@ -77,6 +77,7 @@ class _Examination:
     def __init__(self, root: str, against: Mark | None) -> None:
         self._root = root
         self._against = against
+        self._views = Views(root)
         self._findings: list[Finding] = []
         self._tips: dict[str, Tip] = {}
         self._journal_is_sound = True
@@ -101,7 +102,7 @@ class _Examination:
     def _view(self) -> View:
         """Find the end of what counts; where it is damaged, all of the journal's complete lines."""
         try:
-            return read_view(self._root)
+            return self._views.look()
         except Damaged as error:
             self._find("end", error.file, error.offset, error.problem, trust="what other findings do not name")
             with opened(self._root, JOURNAL_FILE) as fd:
@@ -196,7 +197,7 @@ class _Examination:
                 size = os.fstat(fd).st_size if fd is not None else 0
                 if fd is None or size <= tip.offset:  # what is short was found when it was read
                     return
-                end = counted_end(self._root, StreamFile(fd, stream, name), view.head.position)
+                end = counted_end(self._views, StreamFile(fd, stream, name), view.head.position)
             if end > tip.offset:
                 problem = "events that the journal does not know"
         except Damaged as error:

@@ -1,5 +1,6 @@
 """The journal: the store's commits in their order. Its end, its places, its entries."""
 
+import os
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -35,6 +36,14 @@ class Tail(NamedTuple):
 
 
 NO_TAIL: Final = Tail(None, None, 0, 0, torn=False)
+
+
+def size_of(root: str) -> int:
+    """Return the journal's size in bytes, 0 where there is none."""
+    try:
+        return os.stat(os.path.join(root, FILE)).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def read_tail(fd: int, size: int) -> Tail:

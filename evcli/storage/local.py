@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ from evcli.storage.regions import RegionReader
 from evcli.storage.repeats import FindIds, ids_in, leave_out_repeats
 from evcli.storage.settle import read_lock_mark, settle_last_commit
 from evcli.storage.stream_file import StreamFile, cut_chunk, opened_stream
-from evcli.storage.view import counted_end, read_view
+from evcli.storage.view import Views, counted_end
 from evcli.storage.writing import storage_failed, write_commit
 
 
@@ -67,6 +67,7 @@ class LocalStore:
         self._cache = cache
         self._anywhere = allow_network_fs
         self._own: _Own | None = None
+        self._views = Views(root)
 
     @cached_property
     def id(self) -> str:
@@ -151,7 +152,7 @@ class LocalStore:
                 return NO_TIP
             file = StreamFile(fd, stream, stream_path(stream))
             if flags == os.O_RDONLY:
-                return file.tip(counted_end(self.root, file, head.position))
+                return file.tip(counted_end(self._views, file, head.position))
             size = os.fstat(fd).st_size
             if known and size == known.offset:
                 return known
@@ -194,20 +195,18 @@ class LocalStore:
         return Plan(lines, receipt, _Planned(commit.head, tips, stored, {**before.ids, **ids}))
 
     def _head_if_any(self) -> Head:
-        return read_view(self.root).head if os.path.isdir(self.root) else EMPTY
+        return self._views.look().head if os.path.isdir(self.root) else EMPTY
 
     # reading
 
     def head(self) -> Head:
         """Return the end of the store as of now."""
         self.id  # noqa: B018 (a store must be there)
-        return read_view(self.root).head
+        return self._views.look().head
 
     def has_more(self, head: Head) -> bool:
         """Say, at the cost of one stat, whether there may be commits after ``head``."""
-        with suppress(FileNotFoundError):
-            return os.stat(os.path.join(self.root, JOURNAL_FILE)).st_size != head.token
-        return head.token != 0
+        return journal.size_of(self.root) != head.token
 
     def streams(self) -> Iterator[str]:
         """Yield the names of all streams in the order of their names."""
@@ -256,7 +255,7 @@ class LocalStore:
         """Open a stream and find the end of what counts up to position ``end``; None if nothing does."""
         self.id  # noqa: B018 (a store must be there)
         with opened_stream(self.root, stream) as file:
-            limit = counted_end(self.root, file, end) if file else 0
+            limit = counted_end(self._views, file, end) if file else 0
             yield (file if limit else None), limit
 
     def read_all(

@@ -45,6 +45,37 @@ def read_view(root: str) -> View:
     raise damage
 
 
+class Views:
+    """Looks at a store, and keeps what it saw for as long as the journal has not changed since.
+
+    A counted commit is never cut, so a journal of the same length is the same journal.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._last: View | None = None
+
+    def look(self) -> View:
+        """Look anew.
+
+        Raises:
+            Damaged: As `read_view`.
+        """
+        self._last = read_view(self._root)
+        return self._last
+
+    def current(self) -> View:
+        """Return the last view if nothing was committed since, at the cost of one stat; else look anew.
+
+        Raises:
+            Damaged: As `read_view`.
+        """
+        last = self._last
+        if last is not None and last.pending is None and journal.size_of(self._root) == last.head.token:
+            return last
+        return self.look()
+
+
 def _look(root: str) -> View:
     mark = _read_mark(root)
     with opened(root, journal.FILE) as fd:
@@ -80,7 +111,7 @@ def _ends_in_seal(fd: int | None, write: JournalWrite, name: str) -> bool:
     return fd is not None and StreamFile(fd, write.stream, name).seal_before(write.offset + write.length) == write.seal
 
 
-def counted_end(root: str, stream: StreamFile, end: int) -> int:
+def counted_end(views: Views, stream: StreamFile, end: int) -> int:
     """Return the byte offset behind the stream's last event with a position up to ``end``.
 
     Bytes behind the last counted event must be explained by the commit in progress, or by later ones. The file is
@@ -92,7 +123,7 @@ def counted_end(root: str, stream: StreamFile, end: int) -> int:
     pause = _FIRST_PAUSE
     for _ in range(_LOOKS):
         size = os.fstat(stream.fd).st_size
-        view = read_view(root)
+        view = views.current()
         write = view.pending_write(stream.stream)
         limit = min(size, write.offset) if write else size
         if write is None or size <= write.offset + write.length:

@@ -409,3 +409,11 @@ def test_the_empty_store_has_a_head_at_zero(store: EventStore) -> None:
         with pytest.raises(WrongExpectedVersion):
             append(store, write("a", expect="exists"))
         assert not Path(store.root).exists()  # type: ignore[attr-defined]  # a LocalStore
+
+
+def test_line_ends_of_unicode_in_data_end_no_line(store: EventStore) -> None:
+    text = "one\u2028two\u2029three\u0085four"
+    store.append([write("a", text, text), write("b", text)], lock_wait=1.0)
+    assert [json.loads(line)["data"] for line in stored_lines(store, "a")] == [text, text]
+    assert len(all_lines(store)) == 3
+    store.verify()

@@ -411,3 +411,16 @@ def test_a_byte_changed_anywhere_in_an_older_commit_is_found_by_verify(store_pat
                 LocalStore(str(store_path)).verify()
             overwrite(store_path / name, text[at : at + 1], at)
     assert store.verify().events == 4
+
+
+def test_a_torn_line_that_is_longer_than_the_next_one_leaves_nothing_behind(store_path: Path) -> None:
+    store = LocalStore(str(store_path))
+    store.append([write("a")])
+    with mark_of_before(store_path):
+        store.append([write(f"stream-{number}") for number in range(20)])
+    journal = store_path / "journal.jsonl"
+    for number in range(20):
+        (store_path / "streams" / f"stream-{number}.jsonl").write_bytes(b"")
+    overwrite(journal, bytes(512), 512)  # a sector that did not arrive; the rest of the line did
+    LocalStore(str(store_path)).append([write(f"other-{number}") for number in range(6)])
+    assert LocalStore(str(store_path)).verify().events == 7

@@ -70,7 +70,7 @@ SEEDS = (
         FAULTS,
     ),
     Seed(
-        "no settling", "local.py", "settle_last_commit(self.root, lock_fd, now=time)", "read_view(self.root).head", TORN
+        "no settling", "local.py", "settle_last_commit(self.root, lock_fd, now=time)", "self._views.look().head", TORN
     ),
     Seed(
         "settling forward does not write the bytes again",
@@ -154,10 +154,10 @@ SEEDS = (
     ),
     Seed(
         "lines are split at every line end of Unicode",
-        "ids.py",
-        "for line in commits.lines:",
-        'for line in b"\\n".join(commits.lines).splitlines():',
-        "tests/storage/test_ids.py",
+        "stream_file.py",
+        '        lines = text.split(b"\\n")\n        self._rest = lines.pop()\n',
+        "        lines = [line.encode() for line in text.decode().splitlines()]\n",
+        "tests/storage/test_contract.py",
     ),
     Seed(
         "symbolic links are followed",
