@@ -23,7 +23,7 @@ from evcli.storage.contract import EventStore, Head, Plan, Receipt, RepairStep, 
 if TYPE_CHECKING:
     from evcli.project.config import Config
 
-Given = NewEvent | Mapping[str, Any] | tuple[str, Any]
+Given = Mapping[str, Any] | tuple[str, Any]
 """An event to append: ``("money.deposited", {"amount": 10})``, or a mapping with ``type`` and optional ``data``,
 ``meta``, ``id``, ``time`` (RFC 3339) and ``v``."""
 
@@ -132,10 +132,11 @@ class Store:
             Refused: If an event cannot be stored.
             StorageFailed: If the operating system fails; DurabilityUnknown if it cannot be said what was stored.
         """
-        given = [_to_event(event) for event in events]
+        [write] = _to_writes({stream: events}, {stream: expect})
         if id is not None:
-            given = [event._replace(id=id if n == 0 else f"{id}#{n + 1}") for n, event in enumerate(given)]
-        return self.append_many({stream: given}, expect={stream: expect}, lock_wait=lock_wait)
+            keyed = [event._replace(id=id if n == 0 else f"{id}#{n + 1}") for n, event in enumerate(write.events)]
+            write = write._replace(events=keyed)
+        return self.commit([write], lock_wait=lock_wait)
 
     def append_many(
         self,
@@ -145,7 +146,11 @@ class Store:
         lock_wait: float = 10.0,
     ) -> Receipt:
         """Store events in several streams as one commit: all of it, or nothing. See `append`."""
-        return self.log.append(_to_writes(events, expect or {}), lock_wait=lock_wait)
+        return self.commit(_to_writes(events, expect or {}), lock_wait=lock_wait)
+
+    def commit(self, writes: Sequence[Write], *, lock_wait: float = 10.0) -> Receipt:
+        """Store writes whose events were checked when they were made (`evcli.storage.codec`). See `append_many`."""
+        return self.log.append(writes, lock_wait=lock_wait)
 
     def plan(
         self,
@@ -329,6 +334,8 @@ def _parse_checkpoint(text: str) -> tuple[int, str]:
     position, _, digest = text.strip().partition(":")
     if not (position.isascii() and position.isdigit()) or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise Usage(f"{text!r} is no checkpoint", "give what 'evcli checkpoint' printed: POSITION:HASH")
+    if int(position) == 0 and digest.strip("0"):
+        raise Usage(f"{text!r} is no checkpoint", "that of an empty store is 0 and 64 zeros")
     return int(position), digest
 
 
@@ -341,8 +348,6 @@ def _to_instant(until: str | datetime | None) -> str | None:
 
 
 def _to_event(given: Given) -> NewEvent:
-    if isinstance(given, NewEvent):
-        return given
     if isinstance(given, Mapping):
         return new_event(given)
     kind, data = given
@@ -351,6 +356,8 @@ def _to_event(given: Given) -> NewEvent:
 
 def _to_writes(events: Mapping[str, Iterable[Given]], expect: Mapping[str, Expected]) -> list[Write]:
     writes: list[Write] = []
+    if unwritten := expect.keys() - events.keys():
+        raise Usage(f"expect names {', '.join(sorted(unwritten))}, which gets no events", "expect what is written to")
     for stream, given in events.items():
         expected = expect.get(stream, ANY)
         listed = [_to_event(event) for event in given]

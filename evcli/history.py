@@ -11,6 +11,7 @@ from evcli.storage.contract import EventStore, Head
 from evcli.storage.lines import Front, read_front
 
 _WINDOW: Final = 1000
+_WIDEST: Final = 64_000
 
 
 class Selection(NamedTuple):
@@ -98,11 +99,11 @@ class _Numbered:
             yield from filter(self._passes, self._between(self._first, self._last))
 
     def backward(self) -> Iterator[bytes]:
-        high = self._last
+        high, window = self._last, _WINDOW
         while high > self._first:
-            low = max(self._first, high - _WINDOW)
+            low = max(self._first, high - window)
             yield from reversed([line for line in self._between(low, high) if self._passes(line)])
-            high = low
+            high, window = low, min(_WIDEST, window * 2)  # a commit is read whole, however little of it is wanted
 
     def _between(self, low: int, high: int) -> Iterator[bytes]:
         if self._stream:
@@ -143,7 +144,7 @@ def follow_lines(
 
     Args:
         store: The store.
-        selection: Which lines; what it says of versions, ``tail`` and ``limit`` was for the history.
+        selection: Which lines; ``to``, ``tail`` and ``limit`` were for the history.
         head: The end of the store up to which the caller has read.
         idle: Called when there is nothing new: it waits for as long as it likes, and ends the following by raising.
 
@@ -159,7 +160,7 @@ def follow_lines(
         if new.position < head.position or (new.position == head.position and new.hash != head.hash):
             raise Damaged("journal.jsonl", 0, "it went back behind what was read: another history was put in its place")
         for lines in store.read_all(end=new.position, after=head.position, wanted=wanted):
-            kept = list(filter(passes, lines))
+            kept = [line for line in lines if passes(line) and front_of(line).version > selection.after]
             if kept:
                 yield kept
         if new.position == head.position:

@@ -179,3 +179,10 @@ def test_verify_reports_what_it_went_through(store: Store) -> None:
     store.append("s", [("t", {}), ("t", {})])
     report = store.verify()
     assert (report.streams, report.events, report.commits) == (1, 2, 1)
+
+
+def test_an_expectation_of_a_stream_that_is_not_written_is_a_mistake(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "own")
+    with pytest.raises(Usage, match="expect names b"):
+        store.append_many({"a": [("t", {})]}, expect={"b": 7})
+    assert not store.exists

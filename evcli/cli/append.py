@@ -10,9 +10,10 @@ from evcli.cli.fields import data_text, read_fields
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait, instant
 from evcli.cli.output import check_field
 from evcli.cli.receipts import FIELDS, print_plan, print_receipt
-from evcli.domain.events import NewEvent
+from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, parse_expected
 from evcli.domain.instants import parse_duration
+from evcli.domain.names import check_writable
 from evcli.errors import Refused, Usage
 from evcli.storage.codec import encode_value, with_meta
 
@@ -83,11 +84,11 @@ def run(
     event = NewEvent(
         _text("type", type), data_text(data or []), id=None if id is None else _text("id", id), time=instant(time)
     )
-    event = with_meta(event, defaults)
+    write = Write(check_writable(stream), [with_meta(event, defaults)], expected)
     if dry_run:
-        print_plan(context, context.store.plan({stream: [event]}, expect={stream: expected}))
+        print_plan(context, context.store.log.plan([write]))
         return 0
-    receipt = context.store.append(stream, [event], expect=expected, lock_wait=wait)
+    receipt = context.store.commit([write], lock_wait=wait)
     if receipt.repeated:  # the first receipt, as if nothing had happened since
         receipt = receipt._replace(count=receipt.repeated, repeated=0)
     print_receipt(context, receipt, field=print_, kind=type)

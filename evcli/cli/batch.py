@@ -9,10 +9,10 @@ from typing import BinaryIO, Final, NamedTuple
 from evcli.cli.options import Context, standard_input
 from evcli.cli.output import error_record
 from evcli.cli.receipts import print_plan, print_receipt
-from evcli.domain.events import NewEvent
+from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import check_writable
-from evcli.errors import AnswerIsNo, Busy, Conflict, DurabilityUnknown, EvcliError, Refused, StorageFailed, Usage
+from evcli.errors import AnswerIsNo, DurabilityUnknown, EvcliError, Refused, Usage
 from evcli.replay import StreamState
 from evcli.storage.codec import MAX_LINE_BYTES, input_line, with_meta
 from evcli.storage.commit import MAX_COMMIT_BYTES
@@ -56,7 +56,7 @@ def append_lines(context: Context, source: str, batch: Batch) -> int:
             # A dry run sets nothing aside.
             path = os.devnull if batch.dry_run else batch.rejects
             rejects = closing.enter_context(open(path, "ab"))
-            if os.path.samestat(os.fstat(file.fileno()), os.fstat(rejects.fileno())):
+            if not batch.dry_run and os.path.samestat(os.fstat(file.fileno()), os.fstat(rejects.fileno())):
                 raise Usage("--rejects names the input itself", "give it another file")
         appending = _Appending(context, source, batch, rejects)
         try:
@@ -125,6 +125,7 @@ class _Appending:
         self._plan: Plan | None = None
         self._states: dict[str, StreamState] = {}
         self._stored = 0
+        self._held: list[tuple[_Line, Refused]] = []
         self.read = 0
         self.rejected = 0
 
@@ -148,11 +149,13 @@ class _Appending:
             except DurabilityUnknown as error:
                 error.message = f"lines {lines[0].number}-{lines[-1].number}: {error.message}"
                 raise
-            except (Conflict, Busy, StorageFailed) as error:
+            except EvcliError as error:
                 raise self.at(lines[0].number, error) from error
             else:
+                self._set_aside()
                 self._print(receipt)
                 break
+        self._set_aside()
         self._stored = lines[-1].number
 
     def _parse(self, line: _Line) -> tuple[str, NewEvent] | None:
@@ -172,14 +175,22 @@ class _Appending:
         return check_writable(stream), with_meta(event, self._batch.meta)
 
     def _refuse(self, line: _Line, error: Refused) -> None:
-        """Set a bad line aside, or stop at it."""
+        """Hold a bad line to be set aside, or stop at it."""
         if self._rejects is None:
             raise self.at(line.number, error) from error
-        self._rejects.write(line.text + b"\n")
-        self._rejects.flush()
-        self.rejected += 1
-        error.facts["line"] = line.number
-        self._context.out.record(error_record(error), f"line {line.number} set aside: {error}")
+        self._held.append((line, error))
+
+    def _set_aside(self) -> None:
+        """Set aside the bad lines of a part, once it is known what became of the others."""
+        assert self._rejects is not None or not self._held
+        for line, error in sorted(self._held, key=lambda held: held[0].number):
+            if self._rejects is not None:
+                self._rejects.write(line.text + b"\n")
+                self._rejects.flush()
+            self.rejected += 1
+            error.facts["line"] = line.number
+            self._context.out.record(error_record(error), f"line {line.number} set aside: {error}")
+        self._held = []
 
     def at(self, number: int, error: EvcliError) -> EvcliError:
         """Add to an error which line it is about and how to go on."""
@@ -196,13 +207,13 @@ class _Appending:
         return error
 
     def _commit(self, events: dict[str, list[NewEvent]]) -> Receipt:
-        expect = dict.fromkeys(events, self._expect)
+        writes = [Write(stream, listed, self._expect) for stream, listed in events.items()]
         if self._batch.dry_run:
-            self._plan = self._context.store.plan(events, expect=expect, after=self._plan)
+            self._plan = self._context.store.log.plan(writes, self._plan)
             receipt = self._plan.receipt
         else:
-            receipt = self._context.store.append_many(events, expect=expect, lock_wait=self._batch.lock_wait)
-        if self._expect != ANY and receipt.count:
+            receipt = self._context.store.commit(writes, lock_wait=self._batch.lock_wait)
+        if self._expect != ANY:
             self._expect = receipt.version
         return receipt
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from evcli.cli.options import standard_input
 from evcli.errors import Refused, Usage
-from evcli.storage.codec import check_json, decode
+from evcli.storage.codec import check_json, decode, encode_value
 
 _FORMS: Final = "write key=text, key:=json, key@=file (text) or key:@=file (JSON)"
 
@@ -45,6 +45,7 @@ def read_fields(arguments: Sequence[str]) -> dict[str, str]:
         form = key[len(name) :]
         if form not in ("", ":", "@", ":@"):
             raise Usage(f"{argument!r} is not a field", _FORMS)
+        encode_value(name)  # refuses what is no text that can be stored
         if name in found:
             raise Refused(f"the field {name!r} is given twice", "give it once, or write the data as one JSON text")
         try:

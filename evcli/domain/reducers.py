@@ -134,7 +134,7 @@ def _failed_on(event: Event, error: BaseException) -> CodeFailed:
     problem = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return CodeFailed(
         f"the reducer failed on {at} ({event['type']}): {problem[:_LONGEST_PROBLEM]}",
-        f"look at it (evcli log {at}), then correct the reducer",
+        f"look at it (evcli log {at}..{event['version']}), then correct the reducer",
         stream=event["stream"],
         version=event["version"],
     )

@@ -94,7 +94,7 @@ class ExecReducer:
         at = f"{stream}@{version}"
         return CodeFailed(
             f"the reducer {_quote(self._command)} failed on {at}: {error}",
-            f"look at it (evcli log {at}), then correct the program",
+            f"look at it (evcli log {at}..{version}), then correct the program",
             stream=stream,
             version=version,
         )

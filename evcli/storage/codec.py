@@ -61,7 +61,7 @@ def dump(value: Any) -> bytes:  # noqa: ANN401
     """Encode a value as compact JSON, keys in their order.
 
     Raises:
-        TypeError: If the value holds something that is not JSON: NaN, a set, a key that is no string.
+        TypeError: If the value holds something that is not JSON: NaN, a set. Keys that are numbers become strings.
     """
     text = freeze(value)
     if text is not None:
@@ -103,6 +103,7 @@ def object_members(text: str) -> list[tuple[str, Any, str]]:
     """
     _check_depth(text, MAX_DEPTH + 1)
     found: list[tuple[str, Any, str]] = []
+    seen: set[str] = set()
     at = _blank(text, 0)
     if text[at : at + 1] != "{":
         raise Refused("not a JSON object", 'write one object, as in {"type":"money.deposited","data":{"amount":10}}')
@@ -115,8 +116,9 @@ def object_members(text: str) -> list[tuple[str, Any, str]]:
         if text[at : at + 1] != ":":
             _not_json("':' is missing", at)
         value, raw, at = _scan(text, at + 1)
-        if any(key == other for other, _, _ in found):
+        if key in seen:
             _duplicate(key)
+        seen.add(key)
         found.append((key, value, raw))
         mark = text[at : at + 1]
         if mark not in (",", "}") or not mark:
@@ -288,8 +290,8 @@ def _constant(name: str) -> NoReturn:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        _duplicate(next(key for key in keys if keys.count(key) > 1))
+        seen: set[str] = set()
+        _duplicate(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]  # adds it
     return found
 
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from evcli.domain.events import NewEvent
+from evcli.domain.names import is_name
 
 ZEROS: Final = "0" * 64
 SEAL_KEY: Final = b',"seal":"'
@@ -160,9 +161,25 @@ def read_journal_line(line: bytes) -> JournalEntry | None:
     try:
         entry = json.loads(line)
         writes = tuple(JournalWrite(**write) for write in entry["writes"])
-        return JournalEntry(entry["position"], entry["count"], entry["time"], writes, entry["hash"])
+        found = JournalEntry(entry["position"], entry["count"], entry["time"], writes, entry["hash"])
+        return found if _is_well_formed(found) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _is_well_formed(entry: JournalEntry) -> bool:
+    """Check every member: a store may have been made by somebody else, and its names lead to files."""
+    names = [write.stream for write in entry.writes]
+    numbers = [entry.position, entry.count]
+    for write in entry.writes:
+        numbers += [write.version, write.count, write.offset + 1, write.length]
+    texts = [entry.time, entry.hash, *(write.seal for write in entry.writes)]
+    return (
+        all(type(number) is int and number > 0 for number in numbers)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(name, str) and is_name(name) for name in names)
+        and 0 < len(names) == len(set(names))
+    )
 
 
 def write_mark(mark: Mark) -> bytes:

@@ -97,6 +97,8 @@ class LocalStore:
     def create(self, *, lock_wait: float = 10.0) -> None:
         """Make the store if it is not there yet; see the contract."""
         with self._locked(lock_wait):
+            if journal.size_of(self.root):
+                require_identity(self.root)
             make_store(self.root, now=now())
 
     @contextmanager
@@ -302,6 +304,7 @@ class LocalStore:
                 )
             if repair.steps and not dry_run:
                 apply_repair(self.root, lock_fd, repair, now=now())
+                self.__dict__.pop("id", None)  # it may be a new one
             return repair.steps
 
 

@@ -70,9 +70,10 @@ def plan_repair(root: str, mark: Mark | None) -> Repair:
     steps: list[RepairStep] = []
     streams: dict[str, list[bytes]] = {}
     writes: dict[int, JournalWrite] = {}
-    names = sorted(found.sizes.keys() | {part.stream for part in parts})
-    for stream in names:
-        own = sorted((part for part in parts if part.stream == stream), key=lambda part: part.version)
+    by_stream: dict[str, list[Known]] = {stream: [] for stream in sorted(found.sizes)}
+    for part in parts:
+        by_stream.setdefault(part.stream, []).append(part)
+    for stream, own in by_stream.items():
         texts = list(_rebuild_stream(root, own, writes))
         size = sum(map(len, texts))
         lost = sum(part.count for part in own if not part.length)
@@ -190,7 +191,8 @@ def _gap_lines(part: Known, time: str) -> bytes:
 
 
 def _rebuild_journal(parts: list[Known], writes: dict[int, JournalWrite]) -> tuple[bytes, Head]:
-    text, head = b"", EMPTY
+    lines: list[bytes] = []
+    head = EMPTY
     for (first, count), group in groupby(parts, key=lambda part: part.commit):
         members = list(group)
         if first != head.position + 1 or count != sum(part.count for part in members):
@@ -202,9 +204,9 @@ def _rebuild_journal(parts: list[Known], writes: dict[int, JournalWrite]) -> tup
             )
         time = max(head.time, members[0].time)
         line = journal_line(first, count, time, [writes[part.position] for part in members], head.hash)
-        text += line.text
-        head = Head(first + count - 1, line.hash, time, len(text))
-    return text, head
+        lines.append(line.text)
+        head = Head(first + count - 1, line.hash, time, head.token + len(line.text))
+    return b"".join(lines), head
 
 
 def _describe(parts: Iterable[Known], surplus: int) -> str:

@@ -50,8 +50,9 @@ def read_lock_mark(lock_fd: int) -> Mark | None:
 
 
 def blank_mark(lock_fd: int) -> None:
-    """Overwrite the mark: whoever cuts does this first, so that a mark never speaks of what was cut."""
-    write_all(lock_fd, _BLANK, 0)
+    """Overwrite the mark, if there is one: whoever cuts does this first, so that it never speaks of what was cut."""
+    if read_lock_mark(lock_fd) is not None:  # where there is none, there may not be the room for blanks either
+        write_all(lock_fd, _BLANK, 0)
 
 
 def set_mark(lock_fd: int, head: Head) -> None:

@@ -52,7 +52,7 @@ class Snapshots:
                     yield found
 
     def save_newest(self, snapshot: Snapshot) -> None:
-        """Keep the newest state, if it is newer than the one there is and the cache can be written to."""
+        """Keep the newest state, if it is another than the one there is and the cache can be written to."""
         newest = self.newest()
         if newest is None or newest.bookmark != snapshot.bookmark:
             self._write(_NEWEST, snapshot)

@@ -65,17 +65,20 @@ def survey(root: str) -> Survey:
     Raises:
         Damaged: If something cannot be told at all: it has to come from a backup.
     """
-    told = {(write.stream, write.version): (entry, write, at) for entry, write, at in _journal_parts(root)}
+    told: dict[str, dict[int, tuple[JournalEntry, JournalWrite, int]]] = {}
+    for entry, write, at in _journal_parts(root):
+        told.setdefault(write.stream, {})[write.version] = (entry, write, at)
     parts: list[Known] = []
     sizes: dict[str, int] = {}
-    for stream in sorted({*find_streams(root), *(stream for stream, _ in told)}):
-        seals = {write.version + write.count: write.seal for (name, _), (_, write, _) in told.items() if name == stream}
+    for stream in sorted({*find_streams(root), *told}):
+        own = told.get(stream, {}).values()
+        seals = {write.version + write.count: write.seal for _, write, _ in own}
         sound = list(_sound_commits(root, stream, seals, sizes))
         held = {(part.version, part.count) for part in sound}
         lost = [
             Known(stream, write.version, write.count, at, entry.time, (entry.position, entry.count))
-            for (name, _), (entry, write, at) in told.items()
-            if name == stream and (write.version, write.count) not in held
+            for entry, write, at in own
+            if (write.version, write.count) not in held
         ]
         parts += sound + [part for part in lost if not any(_overlap(part, other) for other in sound)]
     parts.sort(key=lambda part: part.position)

@@ -321,3 +321,31 @@ def test_an_interrupted_coprocess_is_130_and_keeps_what_was_acknowledged(evcli: 
     _, err = child.communicate()
     assert err.decode().count("\n") == 1  # the new store
     assert len(evcli.ok("log", "s").lines) == 1
+
+
+def test_a_part_that_may_not_be_written_says_what_is_stored_before_it(evcli: Evcli, store_path: Path) -> None:
+    evcli.ok("append", "b", "t")
+    os.link(store_path / "streams" / "b.jsonl", store_path / "other-name")
+    lines = b'{"stream":"a","type":"t"}\n' * 1000 + b'{"stream":"b","type":"t"}\n'
+    failed = evcli("append", "--from", "-", "-o", "json", stdin=lines)
+    assert failed.code == 77
+    assert json.loads(failed.err)["error"]["next_line"] == 1001
+
+
+def test_ids_make_a_retry_safe_that_says_what_it_expected_at_first(evcli: Evcli) -> None:
+    lines = [b'{"type":"t","id":"k%d"}\n' % number for number in range(1500)]
+    evcli.ok("append", "a", "--from", "-", "--expect", "none", stdin=b"".join(lines[:1000]))
+    evcli.ok("append", "a", "--from", "-", "--expect", "none", stdin=b"".join(lines))
+    assert len(evcli.ok("log", "a").lines) == 1500
+
+
+def test_lines_are_set_aside_only_with_the_part_they_came_in(evcli: Evcli, tmp_path: Path) -> None:
+    rejects = tmp_path / "bad.jsonl"
+    evcli.fails(
+        3, "append", "a", "--from", "-", "--expect", "5", "--rejects", str(rejects), stdin=b'bad\n{"type":"t"}\n'
+    )
+    assert rejects.read_bytes() == b""
+
+
+def test_a_key_of_meta_that_is_no_text_is_refused(evcli: Evcli) -> None:
+    evcli.fails(65, "append", "a", "t", "--meta", "\udcff=1")

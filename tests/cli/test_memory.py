@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evcli.api import Store
-from evcli.domain.events import NewEvent
+from evcli.domain.events import NewEvent, Write
 from evcli.storage.local import LocalStore
 
 EVENTS = 1_000_000
@@ -29,7 +29,7 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("million") / "store"
     store = Store(LocalStore(str(root), cache=None))
     for start in range(0, EVENTS, COMMIT):
-        store.append("s", [NewEvent("t", f'{{"n":{n}}}') for n in range(start, start + COMMIT)])
+        store.commit([Write("s", [NewEvent("t", f'{{"n":{n}}}') for n in range(start, start + COMMIT)])])
     return root
 
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import resource
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,3 +71,18 @@ def test_a_store_that_cannot_be_opened_fails_as_the_contract_says(store_path: Pa
     LocalStore(str(store_path)).append([write("a", 1)])
     with failing("open", errno.EMFILE, store_path / "store.json"), pytest.raises(StorageFailed, match="nothing was"):
         LocalStore(str(store_path)).append([write("a", 2)])
+
+
+def test_going_back_needs_no_room_for_a_mark_that_is_not_there(store_path: Path) -> None:
+    store = LocalStore(str(store_path))
+    store.create()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
+        try:
+            store.append([write("a")])
+        except StorageFailed as error:
+            os._exit(0 if error.code == "io_error" else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

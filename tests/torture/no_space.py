@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from evcli.errors import DurabilityUnknown, StorageFailed
+from evcli.storage.lines import MARK_BYTES
 from evcli.storage.local import LocalStore
 from tests.torture.judging import Known, commit, judge, share_out, work_folder
 from tests.torture.mounts import mounting_hindrance, share_out_mounting, tmpfs
@@ -52,7 +53,8 @@ def _offsets(shape: Shape) -> range:
         LocalStore(f"{folder}/store").append(commit(_KEY, shape.counts, pad=shape.pad))
         after = _sizes(folder)
     changed = [name for name in after if before.get(name) != after[name] and not name.endswith("lock")]
-    return range(min(before.get(name, 0) for name in changed), max(after[name] for name in changed) + 1)
+    least = MARK_BYTES if shape.before else 0  # who has marked a commit can write as much as a mark
+    return range(max(least, min(before.get(name, 0) for name in changed)), max(after[name] for name in changed) + 1)
 
 
 def _sizes(folder: str) -> dict[str, int]:
