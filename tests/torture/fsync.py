@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from evcli.errors import DurabilityUnknown, EvcliError, NotPermitted, StorageFailed
@@ -136,15 +137,31 @@ def _fail_disk(kind: str, room: str, chance: random.Random, figures: Figures, wh
                 os.truncate(f"{room}/filler", 0)
             known, failed = _append_once(f"{disk}/store", known, key, chance, figures, where)
             unknown += failed
+            if not failed and _lies(f"{disk}/store/streams"):
+                figures.more["lies of the disk"] = figures.more.get("lies of the disk", 0) + 1
+                return
             if unknown > 3:
                 break
     os.unlink(f"{room}/filler")
     figures.states += 1
     figures.more["real failures"] = figures.more.get("real failures", 0) + unknown
-    with mounted(f"{room}/disk", "-o", "loop", f"{room}/image") as disk, work_folder() as copy:
-        if os.path.exists(f"{disk}/store"):
-            shutil.copytree(f"{disk}/store", f"{copy}/store")
+    with work_folder() as copy:
+        try:
+            with mounted(f"{room}/disk", "-o", "loop", f"{room}/image") as disk:
+                if os.path.exists(f"{disk}/store"):
+                    shutil.copytree(f"{disk}/store", f"{copy}/store")
+        except (OSError, shutil.Error):  # the disk did not keep the file system's own blocks either
+            figures.more["disks gone"] = figures.more.get("disks gone", 0) + 1
+            return
         judge(f"{copy}/store", known, figures, where)
+
+
+def _lies(folder: str) -> bool:
+    """Say whether the disk said that bytes were synced which are not on it: then nobody can keep them."""
+    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
+    cached = [Path(path).read_bytes() for path in paths]
+    Path("/proc/sys/vm/drop_caches").write_text("1")
+    return cached != [Path(path).read_bytes() for path in paths]
 
 
 def _fill_up(path: str, *, free: int, folder: str) -> None:
