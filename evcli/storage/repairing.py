@@ -15,7 +15,7 @@ from evcli.domain.events import NewEvent
 from evcli.errors import Damaged
 from evcli.storage.commit import EMPTY
 from evcli.storage.contract import Head, RepairStep
-from evcli.storage.files import opened, read_at, replace_file, sync_directory
+from evcli.storage.files import opened, read_at, replace_file, sync_tree_above
 from evcli.storage.layout import (
     JOURNAL_FILE,
     LOCK_FILE,
@@ -234,5 +234,4 @@ def _keep(root: str, kept: str, name: str) -> None:
     path = os.path.join(kept, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     replace_file(path, _read(root, name), durable=True)
-    for folder in (os.path.dirname(path), kept, os.path.dirname(kept), root):
-        sync_directory(folder)
+    sync_tree_above(os.path.dirname(path))
