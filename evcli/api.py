@@ -1,31 +1,29 @@
 """The public Python door: `Store`. The commands go through it too."""
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from evcli import places
-from evcli.domain.events import Event, NewEvent, Write
-from evcli.domain.expected import ANY, Expected, parse_expected
-from evcli.domain.instants import canonical, parse_instant
-from evcli.domain.names import check_name, check_writable, select_by
+from evcli.domain.events import Event, Write
+from evcli.domain.expected import ANY, Expected
+from evcli.domain.names import check_name, select_by
 from evcli.domain.reducers import Reducer
-from evcli.errors import BadTime, Busy, Refused, StoreNotFound, Usage
-from evcli.read_side import Definition, cached_state, query_state
+from evcli.errors import Busy, StoreNotFound
+from evcli.given import Given, parse_checkpoint, to_instant, to_writes
+from evcli.read_side.states import Definition, cached_state, query_state
 from evcli.replay import StreamState, read_events, replay_stream
-from evcli.storage.codec import loader, new_event
+from evcli.storage.codec import loader
 from evcli.storage.contract import EventStore, Head, Plan, Receipt, RepairStep, Report, StreamInfo
 
 if TYPE_CHECKING:
+    from evcli.asking import AskedView
     from evcli.project.config import Config
-
-Given = Mapping[str, Any] | tuple[str, Any]
-"""An event to append: ``("money.deposited", {"amount": 10})``, or a mapping with ``type`` and optional ``data``,
-``meta``, ``id``, ``time`` (RFC 3339) and ``v``."""
+    from evcli.read_side.folding import Progress
+    from evcli.read_side.keeping import KeptView, ViewDefinition
 
 
 class Store:
@@ -39,14 +37,21 @@ class Store:
     Args:
         log: The store itself, any back end.
         cache: The root of the caches; None to do without.
+        state: The root of what must outlive a cache; None to do without.
         load_config: Reads what maps streams to reducers, when that is first asked for; None for the default reducer.
     """
 
     def __init__(
-        self, log: EventStore, *, cache: str | None = None, load_config: "Callable[[], Config] | None" = None
+        self,
+        log: EventStore,
+        *,
+        cache: str | None = None,
+        state: str | None = None,
+        load_config: "Callable[[], Config] | None" = None,
     ) -> None:
         self.log = log
         self._cache = cache
+        self._state = state
         self._load_config = load_config
 
     @classmethod
@@ -65,17 +70,17 @@ class Store:
 
         env = os.environ
         root = places.find_store(os.fspath(path) if path is not None else None, env, os.getcwd())
-        cache = places.cache_root(env)
+        cache, state = places.cache_root(env), places.state_root(env)
         if config is not None:
             places.find_config(config, env, root)  # so that a wrong one is told of at once
 
         def load() -> "Config":
             from evcli.project.config import load_config
 
-            return load_config(places.find_config(config, env, root), state_root=places.state_root(env))
+            return load_config(places.find_config(config, env, root), state_root=state)
 
         log = LocalStore(root, cache=cache, allow_network_fs=allow_network_fs)
-        return cls(log, cache=cache, load_config=load)
+        return cls(log, cache=cache, state=state, load_config=load)
 
     @cached_property
     def config(self) -> "Config":
@@ -132,7 +137,7 @@ class Store:
             Refused: If an event cannot be stored.
             StorageFailed: If the operating system fails; DurabilityUnknown if it cannot be said what was stored.
         """
-        [write] = _to_writes({stream: events}, {stream: expect})
+        [write] = to_writes({stream: events}, {stream: expect})
         if id is not None:
             keyed = [event._replace(id=id if n == 0 else f"{id}#{n + 1}") for n, event in enumerate(write.events)]
             write = write._replace(events=keyed)
@@ -146,7 +151,7 @@ class Store:
         lock_wait: float = 10.0,
     ) -> Receipt:
         """Store events in several streams as one commit: all of it, or nothing. See `append`."""
-        return self.commit(_to_writes(events, expect or {}), lock_wait=lock_wait)
+        return self.commit(to_writes(events, expect or {}), lock_wait=lock_wait)
 
     def commit(self, writes: Sequence[Write], *, lock_wait: float = 10.0) -> Receipt:
         """Store writes whose events were checked when they were made (`evcli.storage.codec`). See `append_many`."""
@@ -160,7 +165,7 @@ class Store:
         after: Plan | None = None,
     ) -> Plan:
         """Work out what `append_many` would store, on top of the plan ``after``, and store nothing."""
-        return self.log.plan(_to_writes(events, expect or {}), after)
+        return self.log.plan(to_writes(events, expect or {}), after)
 
     def states_after(self, plan: Plan, before: Mapping[str, StreamState]) -> dict[str, StreamState]:
         """Return the states of the streams that a plan would write to, as they would be after it.
@@ -288,7 +293,7 @@ class Store:
         Streams that had no event by then are left out.
         """
         end = self.head().position
-        wanted, until = select_by(patterns), _to_instant(until)
+        wanted, until = select_by(patterns), to_instant(until)
         for stream in self.log.streams():
             if wanted(stream):
                 found = self.replay(stream, reducer=reducer, until=until, end=end)
@@ -306,6 +311,40 @@ class Store:
     def _reducer(self, stream: str, reducer: str | None) -> Reducer:
         return self.definition(stream, reducer).load()
 
+    # views
+
+    def view(self, name: str) -> "AskedView":
+        """Return a view of ``evcli.toml`` to ask: ``store.view("stock").get("A1")``.
+
+        Raises:
+            NotFound: If there is no such view.
+        """
+        from evcli.asking import AskedView
+        from evcli.read_side.views import View
+
+        return AskedView(View(self.kept_view(name)))
+
+    def kept_view(self, name: str, *, progress: "Progress | None" = None) -> "KeptView":
+        """Return a view with its files; ``progress`` is told how a fold goes on.
+
+        Raises:
+            NotFound: If there is no such view.
+        """
+        return self._keep(self.config.view(name), progress)
+
+    def kept_views(self, *, progress: "Progress | None" = None) -> "list[KeptView]":
+        """Return all views, as ``evcli.toml`` has them now."""
+        config = self._load_config() if self._load_config else self.config
+        return [self._keep(definition, progress) for definition in config.views]
+
+    def _keep(self, definition: "ViewDefinition", progress: "Progress | None") -> "KeptView":
+        from evcli.read_side.keeping import KeptView
+        from evcli.storage.skipped import Skipped
+
+        skips = os.path.join(self._state, self.log.id, "views") if self._state else None
+        skipped = Skipped(skips, definition.name)
+        return KeptView(self.log, definition, cache=self._cache, skipped=skipped, progress=progress)
+
     def verify(self, *, against: str | None = None) -> Report:
         """Check every seal and hash, that nothing has a gap, and that journal and streams agree.
 
@@ -316,55 +355,15 @@ class Store:
             Damaged: For the first finding; ``facts["findings"]`` has all of them.
             Usage: If ``against`` is no checkpoint.
         """
-        return self.log.verify(against=_parse_checkpoint(against) if against is not None else None)
+        return self.log.verify(against=parse_checkpoint(against) if against is not None else None)
 
     def repair(self, *, salvage: bool = False, dry_run: bool = False, lock_wait: float = 10.0) -> list[RepairStep]:
         """Make a damaged store whole out of what is sound in it, and return what was done; see `EventStore.repair`."""
         return self.log.repair(salvage=salvage, dry_run=dry_run, lock_wait=lock_wait)
 
     def _version(self, stream: str, until: str | datetime | None, to: int | None, end: int) -> int | None:
-        moment = _to_instant(until)
+        moment = to_instant(until)
         if moment is None:
             return to
         version = self.log.version_at(stream, moment, end=end)
         return version if to is None else min(to, version)
-
-
-def _parse_checkpoint(text: str) -> tuple[int, str]:
-    position, _, digest = text.strip().partition(":")
-    if not (position.isascii() and position.isdigit()) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise Usage(f"{text!r} is no checkpoint", "give what 'evcli checkpoint' printed: POSITION:HASH")
-    if int(position) == 0 and digest.strip("0"):
-        raise Usage(f"{text!r} is no checkpoint", "that of an empty store is 0 and 64 zeros")
-    return int(position), digest
-
-
-def _to_instant(until: str | datetime | None) -> str | None:
-    if isinstance(until, datetime):
-        if until.utcoffset() is None:
-            raise BadTime("a datetime without a zone is no moment", "give it one, as in datetime.now(UTC)")
-        return canonical(until)
-    return None if until is None else parse_instant(until, now=datetime.now(UTC), local=datetime.astimezone, end=True)
-
-
-def _to_event(given: Given) -> NewEvent:
-    if isinstance(given, Mapping):
-        return new_event(given)
-    kind, data = given
-    return new_event({"type": kind, "data": data})
-
-
-def _to_writes(events: Mapping[str, Iterable[Given]], expect: Mapping[str, Expected]) -> list[Write]:
-    writes: list[Write] = []
-    if unwritten := expect.keys() - events.keys():
-        raise Usage(f"expect names {', '.join(sorted(unwritten))}, which gets no events", "expect what is written to")
-    for stream, given in events.items():
-        expected = expect.get(stream, ANY)
-        listed = [_to_event(event) for event in given]
-        if not listed:
-            raise Refused(f"no events for {stream}", "give at least one")
-        parsed = parse_expected(expected) if isinstance(expected, str) else expected
-        writes.append(Write(check_writable(stream), listed, parsed))
-    if not writes:
-        raise Refused("no events", "give at least one")
-    return writes

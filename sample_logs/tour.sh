@@ -83,6 +83,16 @@ run query state machines/press-02 /celsius
 run query state inventory/SKU-01
 run query state orders/1030
 
+step "A view is folded from many streams: what each customer ordered, asked by key, by a SQL expression, as of then."
+run query get customers f.hedlund
+run query rows customers --where 'spent > 300' --sort -spent --limit 3
+run query get customers f.hedlund /orders --until 2026-10-01
+run query sql 'select count(*) as kinds, sum(times) as faults from faults'
+
+step "A worker keeps views current (here once, as cron would), and says how each one stands."
+run work --once
+run view list
+
 step "Is every byte what it was? All seals and hashes are checked, back to the first."
 run verify
 

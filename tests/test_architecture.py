@@ -15,10 +15,25 @@ MAY_IMPORT = {
     "storage": {"errors", "domain", "storage"},
     "replay": {"errors", "domain", "storage"},
     "history": {"errors", "domain", "storage", "replay"},
-    "read_side": {"errors", "domain", "storage", "replay"},
+    "read_side": {"errors", "domain", "storage", "replay", "read_side"},
+    "given": {"errors", "domain", "storage"},
+    "asking": {"errors", "domain", "storage", "read_side", "given"},
     "project": {"errors", "domain", "places", "storage", "project"},
-    "api": {"errors", "domain", "storage", "places", "replay", "history", "read_side", "project"},
-    "cli": {"errors", "domain", "storage", "places", "replay", "history", "project", "api", "cli", "__init__"},
+    "api": {"errors", "domain", "storage", "places", "replay", "history", "read_side", "project", "given", "asking"},
+    "cli": {
+        "errors",
+        "domain",
+        "storage",
+        "places",
+        "replay",
+        "history",
+        "read_side",
+        "project",
+        "asking",
+        "api",
+        "cli",
+        "__init__",
+    },
     "__init__": {"api", "errors"},
     "__main__": {"cli"},
 }
@@ -28,7 +43,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli.output", "domain.terminal"},
     "platformdirs": {"places"},
-    "sqlite3": {"storage.ids"},
+    "sqlite3": {"storage.ids", "storage.view_file", "storage.view_sql"},
 }
 PURE = {"os", "io", "sys", "time", "random", "secrets", "subprocess", "socket", "pathlib", "shutil", "tempfile", "uuid"}
 

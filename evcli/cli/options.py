@@ -194,6 +194,11 @@ ReducerOption = Annotated[
     str | None,
     typer.Option("--reducer", metavar="NAME|FILE.py|'exec:PROGRAM'", help="Instead of the one configured"),
 ]
+Cached = Annotated[bool, typer.Option("--cached", help="Answer from what is cached, without catching up")]
+AtLeast = Annotated[
+    int | None, typer.Option("--at-least", metavar="P", min=0, help="Wait until position P is included")
+]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait for that, then 75")]
 WithVersion = Annotated[bool, typer.Option("--with-version", help="Print stream and version with the state")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written, write nothing")]
 LockWait = Annotated[str, typer.Option("--lock-wait", metavar="TIME", help="How long to wait for the store's lock")]

@@ -10,7 +10,8 @@ import io
 import json
 import os
 import select
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, TextIO
 
@@ -161,6 +162,31 @@ class Output:
         if not self._quiet:
             self._say(sanitise(f"evcli: {message}"))
 
+    def explain(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Say on standard error how an answer came about: a table, or JSON lines where JSON was asked for."""
+        if self.requested in ("json", "jsonl"):
+            for row in rows:
+                self._say(sanitise(json.dumps({"explain": row}, ensure_ascii=False, separators=(",", ":"))))
+        elif rows:
+            listing = [[_cell(row[name], time=False) for name in columns] for row in rows]
+            for line in _table(columns, listing, width=0, colored=self._stderr_colored):
+                self._say(line)
+
+    @contextlib.contextmanager
+    def progress(self, label: str) -> Iterator[Callable[[int, int], None] | None]:
+        """Give what is told how far work has got (done, of how many), and shows it on a terminal; None elsewhere.
+
+        Nothing is shown for work of less than half a second, and it is taken away at the end.
+        """
+        if self._quiet or self._stderr is None or not self._stderr.isatty():
+            yield None
+            return
+        shown = terminal.Progress(label, time.monotonic())
+        try:
+            yield lambda done, total: self._show(shown.line(done, total, time.monotonic()))
+        finally:
+            self._show(shown.erasure())
+
     def error(self, error: EvcliError) -> None:
         """Say on one line of standard error what went wrong: as JSON only where that was asked for."""
         if self.requested in ("json", "jsonl"):
@@ -205,28 +231,8 @@ class Output:
         self._write(shown.encode("utf-8", "surrogateescape") + b"\n", live=live)
 
     def _print_table(self, columns: Sequence[str], listing: Sequence[Sequence[str]]) -> None:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for name, column in zip(columns, zip(*listing, strict=True), strict=True):
-            side: Literal["left", "right"] = "right" if all(map(str.isdecimal, column)) else "left"
-            table.add_column(Text(sanitise(name)), justify=side, no_wrap=True, overflow="ellipsis")
-        for cells in listing:
-            table.add_row(*map(Text, cells))
-        canvas = io.StringIO()
-        console = Console(
-            file=canvas,
-            width=self._width() or 100_000,
-            force_terminal=self._colored,
-            color_system="standard" if self._colored else None,
-            no_color=not self._colored,
-            _environ={},  # what it says has been heeded already
-        )
-        console.print(table)
-        for row in canvas.getvalue().splitlines():
-            self._write(row.rstrip().encode() + b"\n")
+        for row in _table(columns, listing, width=self._width(), colored=self._colored):
+            self._write(row.encode() + b"\n")
 
     def _width(self) -> int:
         """Return the width of the terminal in cells, or 0 where standard output is none."""
@@ -260,12 +266,43 @@ class Output:
                 "what was printed is incomplete, send it elsewhere; what was appended stays",
             ) from error
 
+    def _show(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            if self._stderr is not None and text:
+                self._stderr.write(text)
+                self._stderr.flush()
+
     def _say(self, line: str) -> None:
         # There is nobody left to be told when standard error itself has gone.
         with contextlib.suppress(OSError):
             if self._stderr is not None:
                 self._stderr.write(line + "\n")
                 self._stderr.flush()
+
+
+def _table(columns: Sequence[str], listing: Sequence[Sequence[str]], *, width: int, colored: bool) -> list[str]:
+    """Lay cells out as the lines of a table; a ``width`` of 0 cuts nothing."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, column in zip(columns, zip(*listing, strict=True), strict=True):
+        side: Literal["left", "right"] = "right" if all(map(str.isdecimal, column)) else "left"
+        table.add_column(Text(sanitise(name)), justify=side, no_wrap=True, overflow="ellipsis")
+    for cells in listing:
+        table.add_row(*map(Text, cells))
+    canvas = io.StringIO()
+    console = Console(
+        file=canvas,
+        width=width or 100_000,
+        force_terminal=colored,
+        color_system="standard" if colored else None,
+        no_color=not colored,
+        _environ={},  # what it says has been heeded already
+    )
+    console.print(table)
+    return [row.rstrip() for row in canvas.getvalue().splitlines()]
 
 
 def check_field(field: str, names: Collection[str]) -> None:

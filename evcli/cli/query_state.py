@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from evcli.cli.options import Context, ReducerOption, To, Until, WithVersion
+from evcli.cli.options import AtLeast, Cached, Context, ReducerOption, Timeout, To, Until, WithVersion
 from evcli.cli.states import print_state, read_moment, require_found
 from evcli.domain.instants import parse_duration
 from evcli.domain.names import is_pattern
@@ -28,13 +28,9 @@ def run(
     to: To = None,
     reducer: ReducerOption = None,
     with_version: WithVersion = False,  # noqa: FBT002
-    cached: Annotated[bool, typer.Option("--cached", help="Answer from what is cached, without catching up")] = False,  # noqa: FBT002
-    at_least: Annotated[
-        int | None, typer.Option("--at-least", metavar="P", min=0, help="Wait until position P is included")
-    ] = None,
-    timeout: Annotated[
-        str, typer.Option("--timeout", metavar="TIME", help="How long --at-least waits, then 75")
-    ] = "5s",
+    cached: Cached = False,  # noqa: FBT002
+    at_least: AtLeast = None,
+    timeout: Timeout = "5s",
 ) -> None:
     """Print a stream's state: the newest snapshot, or the nearest before a moment, and what came since."""
     if is_pattern(stream):

@@ -64,11 +64,11 @@ class Evolving:
             CodeFailed: If ``evolve`` fails; the message names the event.
         """
         evolve = self.evolve
-        for event in events if self.types is None else _select(events, self.types):
+        for event in wanted_events(events, self.types):
             try:
                 state = evolve(state, event)
             except (Exception, SystemExit) as error:
-                raise _failed_on(event, error) from error
+                raise failed_on(event, error, what="the reducer") from error
         return state
 
 
@@ -119,7 +119,10 @@ BUILT_IN: Final[Mapping[str, Reducer]] = {
 """The reducers that need no definition, by name; ``merge`` is the default."""
 
 
-def _select(events: Iterable[Event], types: tuple[str, ...]) -> Iterable[Event]:
+def wanted_events(events: Iterable[Event], types: tuple[str, ...] | None) -> Iterable[Event]:
+    """Return the events whose types match one of ``types``, which are types and globs; all where that is None."""
+    if types is None:
+        return events
     wanted = _selector(types)
     return (event for event in events if wanted(event["type"]))
 
@@ -129,12 +132,14 @@ def _selector(types: tuple[str, ...]) -> Callable[[str], bool | None]:
     return first_match(dict.fromkeys(types, True))
 
 
-def _failed_on(event: Event, error: BaseException) -> CodeFailed:
+def failed_on(event: Event, error: BaseException, *, what: str) -> CodeFailed:
+    """Make the error for ``what`` (as in ``"the reducer"``) having failed on an event."""
     at = f"{event['stream']}@{event['version']}"
     problem = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
     return CodeFailed(
-        f"the reducer failed on {at} ({event['type']}): {problem[:_LONGEST_PROBLEM]}",
-        f"look at it (evcli log {at}..{event['version']}), then correct the reducer",
+        f"{what} failed on {at} ({event['type']}): {problem[:_LONGEST_PROBLEM]}",
+        f"look at it (evcli log {at}..{event['version']}), then correct {what}",
         stream=event["stream"],
         version=event["version"],
+        position=event["position"],
     )

@@ -42,11 +42,11 @@ class BadRule(ValueError):  # noqa: N818 (as the errors in evcli.errors)
         self.problem = problem
 
 
-def compile_rules(definition: Mapping[str, Any]) -> Evolving:
+def compile_rules(definition: Mapping[str, Any], *, of_rows: bool = False) -> Evolving:
     """Compile a reducer's table: ``initial`` (default ``{}``) and ``on``, which maps types and globs to actions.
 
-    An action is ``"reset"`` or a table of operators, which work in the order written. ``evcli help reducers``
-    describes them.
+    An action is ``"reset"`` or a table of operators, which work in the order written; for the rows of a view
+    (``of_rows``) also ``"delete"``, after which there is None. ``evcli help reducers`` describes them.
 
     Raises:
         BadRule: If the definition is wrong, with the key concerned.
@@ -58,7 +58,7 @@ def compile_rules(definition: Mapping[str, Any]) -> Evolving:
         raise BadRule("on", "it is missing; it maps event types to what they do to the state")
     initial = _constant(definition.get("initial", {}), "initial")
     actions = {
-        kind: _compile_action(action, initial, _join("on", kind))
+        kind: _compile_action(action, initial, _join("on", kind), of_rows=of_rows)
         for kind, action in _table(definition["on"], "on").items()
     }
     find = first_match(actions)
@@ -70,13 +70,16 @@ def compile_rules(definition: Mapping[str, Any]) -> Evolving:
     return Evolving(lambda: initial, evolve, tuple(actions))
 
 
-def _compile_action(definition: Json, initial: Json, key: str) -> Action:
+def _compile_action(definition: Json, initial: Json, key: str, *, of_rows: bool) -> Action:
     if definition == "reset":
         return lambda _state, _event: copy_json(initial)
+    if definition == "delete" and of_rows:
+        return lambda _state, _event: None
     if definition == "delete":
         raise BadRule(key, '"delete" removes a row of a view; the state of a stream can be "reset"')
     if not isinstance(definition, dict):
-        raise BadRule(key, f'it is {kind_of(definition)}; an action is a table of operators, or "reset"')
+        names = '"reset" or "delete"' if of_rows else '"reset"'
+        raise BadRule(key, f"it is {kind_of(definition)}; an action is a table of operators, or {names}")
     steps: list[Step] = []
     for name, argument in definition.items():
         if name not in OPERATORS:
@@ -223,7 +226,7 @@ def _array(old: Json, operator: str, place: str) -> Json:
 
 def _compile_value(definition: Json, key: str) -> Read:
     if isinstance(definition, str) and definition.startswith("/"):
-        tokens = _parse_event_pointer(definition, key)
+        tokens = parse_event_pointer(definition, key)
         return lambda event: copy_json(resolve(event, tokens))
     if isinstance(definition, list):
         elements = [_compile_value(element, key) for element in definition]
@@ -240,7 +243,12 @@ def _compile_value(definition: Json, key: str) -> Read:
     return lambda event: {name: found for name, read in members if (found := read(event)) is not MISSING}
 
 
-def _parse_event_pointer(text: str, key: str) -> tuple[str, ...]:
+def parse_event_pointer(text: str, key: str) -> tuple[str, ...]:
+    """Split a JSON pointer into an event; ``key`` is where it stands, for messages.
+
+    Raises:
+        BadRule: If it is none, or begins with what no event has.
+    """
     try:
         tokens = parse_pointer(text)
     except Usage as error:

@@ -20,6 +20,8 @@ _UNSAFE: Final = (
 _SGR: Final[Mapping[Style, int]] = {"red": 31, "cyan": 36, "yellow": 33, "dim": 2}
 _KEY: Final = r'^( *)("(?:[^"\\]|\\.)*")(?=: )'
 _next_json: Final = json.JSONDecoder().raw_decode
+_FIRST_PROGRESS: Final = 0.5
+_PROGRESS_EVERY: Final = 0.1
 
 
 def sanitise(text: str) -> str:
@@ -147,3 +149,25 @@ class EventLayout:
             ("  " + sanitise_cell(about), "dim"),
         )
         return compose(parts, width=width, colored=self._colored)
+
+
+class Progress:
+    """One line that tells how far work has got, rewritten in place; ``started`` is in seconds, as all instants here."""
+
+    def __init__(self, label: str, started: float) -> None:
+        self._label = sanitise(label)
+        self._next = started + _FIRST_PROGRESS
+        self._width = 0
+
+    def line(self, done: int, total: int, now: float) -> str:
+        """Return what to write to the terminal; "" where nothing is due."""
+        if now < self._next:
+            return ""
+        self._next = now + _PROGRESS_EVERY
+        text = f"evcli: {self._label} {done * 100 // max(total, 1)}% ({done:,} of {total:,})"
+        erase, self._width = " " * (self._width - len(text)), len(text)
+        return f"\r{text}{erase}"
+
+    def erasure(self) -> str:
+        """Return what takes the line away again."""
+        return f"\r{' ' * self._width}\r" if self._width else ""

@@ -7,7 +7,7 @@ of them is there. So projects whose modules have the same names do not meet, and
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import count, islice
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from evcli.domain.events import Event
 from evcli.domain.reducers import Evolving
+from evcli.domain.views import Change, EvolvingRows, Rows
 from evcli.errors import CodeFailed
 from evcli.project.sources import LEFT_ALONE, Sources
 
@@ -107,6 +108,51 @@ class Project:
         )
 
 
+class _Code:
+    """What a project's file defines, and running it."""
+
+    def __init__(self, sources: Sources, *, help_text: str) -> None:
+        self.project = Project(sources)
+        self._help = help_text
+        self._module = self.project.load()
+        self.manifest = sources.manifest()  # as loaded: what a later import adds has been surveyed
+
+    def require(self, name: str) -> Any:  # noqa: ANN401 (whatever the file defines)
+        if not hasattr(self._module, name):
+            raise self.wrong(f"it does not define {name}")
+        return getattr(self._module, name)
+
+    def function(self, name: str) -> Callable[..., Any]:
+        found = self.require(name)
+        if not callable(found):
+            raise self.wrong(f"{name} is not a function")
+        return found  # type: ignore[no-any-return]  # a function of the user's
+
+    def types(self) -> tuple[str, ...] | None:
+        types = getattr(self._module, "types", None)
+        if types is None or isinstance(types, ModuleType):  # 'import types' is the library's
+            return None
+        if not isinstance(types, list | tuple) or not all(isinstance(name, str) for name in types):
+            raise self.wrong('types is not a list of event types, as in types = ["money.deposited"]')
+        return tuple(types)
+
+    def wrong(self, problem: str) -> CodeFailed:
+        return CodeFailed(f"{self.project.sources.entry}: {problem}", self._help)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Let the project's modules be imported, and name the line of the file where it fails on an event."""
+        try:
+            with self.project.running():
+                yield
+        except CodeFailed as failed:
+            where = self.project.locate(failed.__cause__ or failed)
+            message = f"{failed.message} ({where})"
+            forgotten = "'NoneType'" in failed.message  # by far the commonest mistake
+            hint = "does evolve always return the state?" if forgotten else failed.hint
+            raise CodeFailed(message, hint, **failed.facts) from failed.__cause__
+
+
 class PythonReducer:
     """A reducer made of a Python file's ``initial``, ``evolve`` and, optionally, ``types``.
 
@@ -118,13 +164,12 @@ class PythonReducer:
     """
 
     def __init__(self, sources: Sources) -> None:
-        self._project = Project(sources)
-        module = self._project.load()
-        self.manifest = sources.manifest()  # as loaded: what a later import adds has been surveyed
-        initial, evolve = self._require(module, "initial"), self._require(module, "evolve")
-        if not callable(evolve):
-            raise self._wrong("evolve is not a function")
-        self.types = self._types_of(module)
+        self._code = _Code(
+            sources, help_text="a reducer defines initial and evolve(state, event); see 'evcli help reducers'"
+        )
+        self.manifest = self._code.manifest
+        initial, evolve = self._code.require("initial"), self._code.function("evolve")
+        self.types = self._code.types()
         self._evolving = Evolving(initial if callable(initial) else lambda: initial, evolve, self.types)
 
     def initial(self) -> Any:  # noqa: ANN401 (a state is any JSON value)
@@ -133,11 +178,12 @@ class PythonReducer:
         Raises:
             CodeFailed: If ``initial`` is a function and fails.
         """
+        project = self._code.project
         try:
-            with self._project.running():
+            with project.running():
                 return self._evolving.initial()
         except (Exception, SystemExit) as error:
-            raise self._project.failed("initial", error) from error
+            raise project.failed("initial", error) from error
 
     def fold(self, state: Any, events: Iterable[Event]) -> Any:  # noqa: ANN401
         """Fold events into the state, which may be changed in place.
@@ -148,37 +194,41 @@ class PythonReducer:
         remaining = iter(events)
         # The events are taken while the project's modules are away, since making them may import ours.
         while batch := list(islice(remaining, _BATCH)):
-            try:
-                with self._project.running():
-                    state = self._evolving.fold(state, batch)
-            except CodeFailed as failed:
-                raise self._with_line(failed) from failed.__cause__
+            with self._code.running():
+                state = self._evolving.fold(state, batch)
         return state
 
-    def _with_line(self, failed: CodeFailed) -> CodeFailed:
-        assert failed.__cause__ is not None
-        message = f"{failed.message} ({self._project.locate(failed.__cause__)})"
-        forgotten = "'NoneType'" in failed.message  # by far the commonest mistake
-        return CodeFailed(message, "does evolve always return the state?" if forgotten else failed.hint, **failed.facts)
 
-    def _require(self, module: ModuleType, name: str) -> Any:  # noqa: ANN401
-        if not hasattr(module, name):
-            raise self._wrong(f"it does not define {name}")
-        return getattr(module, name)
+class PythonRowReducer:
+    """Rows of a view made of a Python file's ``key``, ``evolve`` and, optionally, ``types``.
 
-    def _types_of(self, module: ModuleType) -> tuple[str, ...] | None:
-        types = getattr(module, "types", None)
-        if types is None or isinstance(types, ModuleType):  # 'import types' is the library's
-            return None
-        if not isinstance(types, list | tuple) or not all(isinstance(name, str) for name in types):
-            raise self._wrong('types is not a list of event types, as in types = ["money.deposited"]')
-        return tuple(types)
+    ``key(event)`` returns the key of the row that an event concerns, several in a list, or None; ``evolve(row, event)``
+    returns the row after an event, and is given None where there is none; None removes it.
 
-    def _wrong(self, problem: str) -> CodeFailed:
-        return CodeFailed(
-            f"{self._project.sources.entry}: {problem}",
-            "a reducer defines initial and evolve(state, event); see 'evcli help reducers'",
+    Raises:
+        CodeFailed: If the file cannot be loaded, or does not define them.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._code = _Code(
+            sources, help_text="a view's file defines key(event) and evolve(row, event); see 'evcli help views'"
         )
+        self.manifest = self._code.manifest
+        key, evolve = self._code.function("key"), self._code.function("evolve")
+        self.types = self._code.types()
+        self._evolving = EvolvingRows(key, lambda: None, evolve, self.types)
+
+    def changes(self, events: Iterable[Event]) -> list[Change]:
+        """Return the events that concern any row; see `RowReducer`."""
+        given = list(events)
+        with self._code.running():
+            return self._evolving.changes(given)
+
+    def fold(self, rows: Rows, changes: Iterable[Change]) -> None:
+        """Fold changes into the rows; see `RowReducer`."""
+        given = list(changes)
+        with self._code.running():
+            self._evolving.fold(rows, given)
 
 
 def _take_away(tops: frozenset[str]) -> dict[str, ModuleType]:

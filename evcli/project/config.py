@@ -1,13 +1,13 @@
-"""``evcli.toml``: which reducer a stream has. Data, not code; what it names runs only when it is trusted."""
+"""``evcli.toml``: which reducer a stream has, and which views there are. Data, not code; what it names runs only when it is trusted."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evcli.domain.names import compile_pattern
 from evcli.domain.reducers import BUILT_IN
-from evcli.errors import BadConfig, Refused, Usage
+from evcli.errors import BadConfig, NotFound, Refused, Usage
 from evcli.places import CONFIG_FILE
 from evcli.project.definitions import (
     EXEC_PREFIX,
@@ -17,9 +17,14 @@ from evcli.project.definitions import (
     PythonDefinition,
     ReducerDefinition,
     RulesDefinition,
+    is_reducer,
+    python_reducer,
 )
 from evcli.project.toml_file import Keys, TomlFile, parse_keys
 from evcli.project.trust import require_trust
+
+if TYPE_CHECKING:
+    from evcli.project.view_definitions import ViewDefinition
 
 DEFAULT_REDUCER: Final = "merge"
 _STREAM_KEYS: Final = ("reducer", "decider", "initial")
@@ -38,10 +43,11 @@ class StreamConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What an ``evcli.toml`` says: its streams' tables in file order. Without a file, ``path`` is empty."""
+    """What an ``evcli.toml`` says: its streams' and its views' tables in file order. Without a file, ``path`` is empty."""
 
     path: str = ""
     streams: tuple[StreamConfig, ...] = ()
+    views: "tuple[ViewDefinition, ...]" = ()
 
     def definition_for(self, stream: str) -> ReducerDefinition:
         """Return the reducer definition of the first pattern that matches; the built-in merge if none does.
@@ -57,6 +63,20 @@ class Config:
                 return found
         return BuiltInDefinition(DEFAULT_REDUCER)
 
+    def view(self, name: str) -> "ViewDefinition":
+        """Return the definition of a view.
+
+        Raises:
+            NotFound: If there is none of that name.
+        """
+        for view in self.views:
+            if view.name == name:
+                return view
+        where = f"in {self.path}" if self.path else "since there is no evcli.toml"
+        known = ", ".join(view.name for view in self.views)
+        hint = f"there are: {known}" if known else "'evcli help views' shows how to declare one"
+        raise NotFound(f"no view {name} {where}", hint, view=name)
+
 
 def load_config(path: str | None, *, state_root: str | None = None) -> Config:
     """Read an ``evcli.toml``.
@@ -71,9 +91,14 @@ def load_config(path: str | None, *, state_root: str | None = None) -> Config:
     if path is None:
         return Config()
     file = TomlFile(path)
-    tables = file.table((), file.tables, known=("streams",))
+    tables = file.table((), file.tables, known=("streams", "views"))
     streams = file.table(("streams",), tables.get("streams", {}))
-    return Config(path, tuple(_read_stream(file, pattern, table, state_root) for pattern, table in streams.items()))
+    found = tuple(_read_stream(file, pattern, table, state_root) for pattern, table in streams.items())
+    if "views" not in tables:
+        return Config(path, found)
+    from evcli.project.view_config import read_views
+
+    return Config(path, found, read_views(file, file.table(("views",), tables["views"]), state_root))
 
 
 def parse_reducer(
@@ -99,19 +124,12 @@ def parse_reducer(
     return definition
 
 
-def is_reducer(text: str) -> bool:
-    """Say whether ``text`` has the form of a built-in's name, a Python file's, or a program."""
-    if text.startswith(EXEC_PREFIX):
-        return bool(text.removeprefix(EXEC_PREFIX).strip())
-    return text in BUILT_IN or text.endswith(".py")
-
-
 def _define(text: str, base_dir: str, permit: Permission, initial: Any = None) -> ReducerDefinition:  # noqa: ANN401
     if text.startswith(EXEC_PREFIX):
         return ProgramDefinition(text.removeprefix(EXEC_PREFIX).strip(), base_dir, permit, initial)
     if text in BUILT_IN:
         return BuiltInDefinition(text)
-    return PythonDefinition(os.path.join(base_dir, text), permit)
+    return python_reducer(os.path.join(base_dir, text), permit)
 
 
 def _read_stream(file: TomlFile, pattern: str, value: Any, state_root: str | None) -> StreamConfig:  # noqa: ANN401

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from evcli.domain.reducers import BUILT_IN, FOLD_VERSION, Reducer
 
@@ -49,7 +49,7 @@ class BuiltInDefinition:
     def fingerprint(self, cache_dir: str | None) -> str:
         """Digest the name."""
         del cache_dir
-        return _digest("built-in", self.name)
+        return digest("built-in", self.name)
 
     def load(self) -> Reducer:
         """Return it from the table."""
@@ -66,7 +66,7 @@ class RulesDefinition:
     def fingerprint(self, cache_dir: str | None) -> str:
         """Digest the rules in their order, which decides which one matches first."""
         del cache_dir
-        return _digest("rules", self.rules)
+        return digest("rules", self.rules)
 
     def load(self) -> Reducer:
         """Return the compiled reducer."""
@@ -86,7 +86,7 @@ class ProgramDefinition:
         """Digest the command line, the directory, the initial state, and the files that the command line names."""
         del cache_dir
         files = {word: _hash_file(path) for word, path in self._files()}
-        return _digest("program", self.command, self.directory, self.initial, files)
+        return digest("program", self.command, self.directory, self.initial, files)
 
     def load(self) -> Reducer:
         """Return the program as a reducer."""
@@ -102,23 +102,37 @@ class ProgramDefinition:
                 yield word, path
 
 
-class PythonDefinition:
+class Loaded(Protocol):
+    """What is made of a Python file."""
+
+    @property
+    def manifest(self) -> "Manifest":
+        """The files that it is made of."""
+        ...
+
+
+_Code = TypeVar("_Code", bound=Loaded)
+
+
+class PythonDefinition(Generic[_Code]):
     """A Python file. One object sees one state of the project's files: what is loaded is what was fingerprinted.
 
     Args:
         path: The file's path.
         permit: What is asked before any of its code runs.
+        make: Loads the file, and makes of it what is wanted.
     """
 
-    def __init__(self, path: str, permit: Permission) -> None:
+    def __init__(self, path: str, permit: Permission, make: "Callable[[Sources], _Code]") -> None:
         self.path = path
         self._permit = permit
+        self._make = make
         self._sources: Sources | None = None
         self._manifest: Manifest | None = None
-        self._reducer: PythonReducer | None = None
+        self._code: _Code | None = None
 
     def fingerprint(self, cache_dir: str | None) -> str:
-        """Digest the project's files that the reducer is made of.
+        """Digest the project's files that the code is made of.
 
         The list of them is kept in the cache: while it agrees with the files, nothing is imported. Otherwise the
         file is loaded.
@@ -130,28 +144,24 @@ class PythonDefinition:
         if self._manifest is None and cache_dir is not None:
             self._recall(cache_dir)
         if self._manifest is None:
-            self._manifest = self._load().manifest
+            self._manifest = self.load().manifest
             if cache_dir is not None:
                 self._remember(cache_dir, self._manifest)
-        return _digest("python", self._manifest)
+        return digest("python", self._manifest)
 
-    def load(self) -> Reducer:
-        """Return the reducer, loaded once.
+    def load(self) -> _Code:
+        """Return what is made of the file, loaded once.
 
         Raises:
             NotTrusted: If the file may not run.
             CodeFailed: If it cannot be loaded.
         """
-        return self._load()
-
-    def _load(self) -> "PythonReducer":
-        from evcli.project.code import PythonReducer
         from evcli.project.sources import Sources
 
         self._permit(self.path)
-        if self._reducer is None:
-            self._reducer = PythonReducer(self._sources or Sources(self.path))
-        return self._reducer
+        if self._code is None:
+            self._code = self._make(self._sources or Sources(self.path))
+        return self._code
 
     def _recall(self, cache_dir: str) -> None:
         from evcli.project.sources import Sources
@@ -178,7 +188,26 @@ class PythonDefinition:
         return os.path.join(cache_dir, "code", f"{name}.json")
 
 
-def _digest(*parts: Any) -> str:  # noqa: ANN401 (JSON values)
+def is_reducer(text: str) -> bool:
+    """Say whether ``text`` has the form of a built-in's name, a Python file's, or a program."""
+    if text.startswith(EXEC_PREFIX):
+        return bool(text.removeprefix(EXEC_PREFIX).strip())
+    return text in BUILT_IN or text.endswith(".py")
+
+
+def python_reducer(path: str, permit: Permission) -> "PythonDefinition[PythonReducer]":
+    """Return the definition of a reducer that is a Python file."""
+
+    def make(sources: "Sources") -> "PythonReducer":
+        from evcli.project.code import PythonReducer
+
+        return PythonReducer(sources)
+
+    return PythonDefinition(path, permit, make)
+
+
+def digest(*parts: Any) -> str:  # noqa: ANN401 (JSON values)
+    """Return a hex digest over JSON values, and over the fold version."""
     return sha256(json.dumps([FOLD_VERSION, *parts]).encode()).hexdigest()
 
 

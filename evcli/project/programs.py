@@ -12,11 +12,11 @@ BATCH_BYTES: Final = 1 << 20
 _LONGEST_QUOTE: Final = 200
 
 
-class _Batch(NamedTuple):
-    """Events for one run: each one's line, and its stream and version."""
+class Batch(NamedTuple):
+    """What one run is given: lines, and the event that each one is about."""
 
     lines: list[bytes]
-    places: list[tuple[str, int]]
+    events: list[Event]
 
 
 class _Failed(Exception):  # noqa: N818 (never shown: it becomes CodeFailed)
@@ -37,8 +37,7 @@ class ExecReducer:
 
     def __init__(self, command: str, *, directory: str, initial: Any = None) -> None:  # noqa: ANN401 (any JSON value)
         self.types: tuple[str, ...] | None = None
-        self._command = command
-        self._directory = directory
+        self._program = Program(command, directory=directory, what="the reducer", result="state")
         self._initial = initial
 
     def initial(self) -> Any:  # noqa: ANN401
@@ -51,19 +50,46 @@ class ExecReducer:
         Raises:
             CodeFailed: If the program fails or prints no JSON value; the message names the event.
         """
-        for batch in _in_batches(events):
-            try:
-                state = self._run(state, batch.lines)
-            except _Failed as error:
-                raise self._name_event(state, batch, error) from error
+        from evcli.storage.codec import dump
+
+        for batch in in_batches((dump(event), event) for event in events):
+            state = self._program.run(state, batch)
         return state
 
-    def _run(self, state: Any, lines: list[bytes]) -> Any:  # noqa: ANN401
+
+class Program:
+    """A program that folds: run by ``sh -c`` with a line of what is there and lines of what comes, it prints the result.
+
+    Args:
+        command: The command line.
+        directory: Where it runs.
+        what: What it is, for messages: ``"the reducer"``.
+        result: What it prints, likewise: ``"state"``.
+    """
+
+    def __init__(self, command: str, *, directory: str, what: str, result: str) -> None:
+        self._command = command
+        self._directory = directory
+        self._what = what
+        self._result = result
+
+    def run(self, before: Any, batch: Batch) -> Any:  # noqa: ANN401
+        """Return what it prints, given what was there and a batch.
+
+        Raises:
+            CodeFailed: If it fails or prints no JSON value; the message names the event.
+        """
+        try:
+            return self._run(before, batch.lines)
+        except _Failed as error:
+            raise self._name_event(before, batch, error) from error
+
+    def _run(self, before: Any, lines: list[bytes]) -> Any:  # noqa: ANN401
         import subprocess
 
         from evcli.storage.codec import check_json, decode, dump, loads
 
-        given = b"\n".join((dump(state), *lines, b""))
+        given = b"\n".join((dump(before), *lines, b""))
         try:
             done = subprocess.run(
                 ["/bin/sh", "-c", self._command], input=given, capture_output=True, cwd=self._directory, check=False
@@ -74,44 +100,43 @@ class ExecReducer:
             how = f"exit {done.returncode}" if done.returncode > 0 else f"killed by signal {-done.returncode}"
             raise _Failed(f"{how}{_last_line(done.stderr)}")
         if not done.stdout.strip():
-            raise _Failed(f"it printed no state{_last_line(done.stderr)}")
+            raise _Failed(f"it printed no {self._result}{_last_line(done.stderr)}")
         try:
             return loads(check_json(decode(done.stdout)))
         except Refused as error:
-            raise _Failed(f"what it printed is no state: {error.message}{_last_line(done.stderr)}") from error
+            raise _Failed(f"what it printed is no {self._result}: {error.message}{_last_line(done.stderr)}") from error
 
-    def _name_event(self, state: Any, batch: _Batch, error: _Failed) -> CodeFailed:  # noqa: ANN401
+    def _name_event(self, before: Any, batch: Batch, error: _Failed) -> CodeFailed:  # noqa: ANN401
         """Find the event: the last one of the smallest part of the batch that fails."""
         good, bad = 0, len(batch.lines)
         while bad - good > 1:
             middle = (good + bad) // 2
             try:
-                self._run(state, batch.lines[:middle])
+                self._run(before, batch.lines[:middle])
                 good = middle
             except _Failed as again:
                 bad, error = middle, again
-        stream, version = batch.places[bad - 1]
-        at = f"{stream}@{version}"
+        event = batch.events[bad - 1]
+        at = f"{event['stream']}@{event['version']}"
         return CodeFailed(
-            f"the reducer {_quote(self._command)} failed on {at}: {error}",
-            f"look at it (evcli log {at}..{version}), then correct the program",
-            stream=stream,
-            version=version,
+            f"{self._what} {_quote(self._command)} failed on {at}: {error}",
+            f"look at it (evcli log {at}..{event['version']}), then correct the program",
+            stream=event["stream"],
+            version=event["version"],
+            position=event["position"],
         )
 
 
-def _in_batches(events: Iterable[Event]) -> Iterator[_Batch]:
-    from evcli.storage.codec import dump
-
-    batch, size = _Batch([], []), 0
-    for event in events:
-        line = dump(event)
+def in_batches(given: Iterable[tuple[bytes, Event]]) -> Iterator[Batch]:
+    """Gather lines, each with its event, into batches of up to 1,000, or 1 MiB."""
+    batch, size = Batch([], []), 0
+    for line, event in given:
         batch.lines.append(line)
-        batch.places.append((event["stream"], event["version"]))
+        batch.events.append(event)
         size += len(line) + 1
         if len(batch.lines) == BATCH_EVENTS or size >= BATCH_BYTES:
             yield batch
-            batch, size = _Batch([], []), 0
+            batch, size = Batch([], []), 0
     if batch.lines:
         yield batch
 

@@ -188,6 +188,14 @@ class EventStore(Protocol):
         """Return the end of the store as of now."""
         ...
 
+    def settled_head(self) -> Head:
+        """Return the end up to which no crash takes a commit away any more, for whoever acts outside of the store."""
+        ...
+
+    def holds(self, position: int, digest: str) -> bool:
+        """Say whether a commit ends at ``position`` with the hash ``digest``: whether it is the history it was."""
+        ...
+
     def has_more(self, head: Head) -> bool:
         """Say, at the cost of one look, whether there may be commits after ``head``."""
         ...

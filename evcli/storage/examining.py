@@ -25,10 +25,10 @@ from evcli.storage.lines import (
     read_front,
     read_journal_line,
 )
+from evcli.storage.looking import Look, Looks, counted_end
 from evcli.storage.regions import RegionReader
 from evcli.storage.settle import head_of
 from evcli.storage.stream_file import StreamFile
-from evcli.storage.view import View, Views, counted_end
 
 _MEMBERS: Final = [
     "position",
@@ -77,32 +77,32 @@ class _Examination:
     def __init__(self, root: str, against: Mark | None) -> None:
         self._root = root
         self._against = against
-        self._views = Views(root)
+        self._looks = Looks(root)
         self._findings: list[Finding] = []
         self._tips: dict[str, Tip] = {}
         self._journal_is_sound = True
         self._commits = self._events = 0
 
     def run(self) -> Report:
-        view = self._view()
+        look = self._look()
         last: JournalEntry | None = None
         with RegionReader(self._root) as regions:
-            for entry in self._entries(view.head.token):
+            for entry in self._entries(look.head.token):
                 for write, position in entry.placed_writes():
                     self._check_write(entry, write, position, regions)
                 self._commits, self._events, last = self._commits + 1, self._events + entry.count, entry
-        self._check_files(view)
-        head = head_of(last, view.head.token)
+        self._check_files(look)
+        head = head_of(last, look.head.token)
         if self._against and self._against.position > head.position:
             self._miss_checkpoint(head)
-        size = view.head.token + sum(tip.offset for tip in self._tips.values())
-        pending = view.pending is not None
+        size = look.head.token + sum(tip.offset for tip in self._tips.values())
+        pending = look.pending is not None
         return Report(len(self._tips), self._events, self._commits, size, head, pending, tuple(self._findings))
 
-    def _view(self) -> View:
+    def _look(self) -> Look:
         """Find the end of what counts; where it is damaged, all of the journal's complete lines."""
         try:
-            return self._views.look()
+            return self._looks.look()
         except Damaged as error:
             self._find("end", error.file, error.offset, error.problem, trust="what other findings do not name")
             with opened(self._root, JOURNAL_FILE) as fd:
@@ -110,7 +110,7 @@ class _Examination:
                 if fd is not None:
                     for line in journal.lines_between(fd, 0, os.fstat(fd).st_size):
                         end = line.end
-            return View(EMPTY._replace(token=end))
+            return Look(EMPTY._replace(token=end), EMPTY)
 
     def _find(self, kind: str, file: str, offset: int, problem: str, **facts: object) -> None:
         self._findings.append(Finding(kind, file, offset, problem, **facts))  # type: ignore[arg-type]  # as Finding has them
@@ -181,23 +181,23 @@ class _Examination:
             )
         self._tips[write.stream] = Tip(versions[1], time, write.offset + write.length, write.seal)
 
-    def _check_files(self, view: View) -> None:
+    def _check_files(self, look: Look) -> None:
         try:
             streams = set(find_streams(self._root))
         except Damaged as error:
             self._find("link", error.file, 0, error.problem, trust="what is not behind the link")
             return
         for stream in sorted(streams | self._tips.keys()):
-            self._check_file(stream, self._tips.get(stream, NO_TIP), view)
+            self._check_file(stream, self._tips.get(stream, NO_TIP), look)
 
-    def _check_file(self, stream: str, tip: Tip, view: View) -> None:
+    def _check_file(self, stream: str, tip: Tip, look: Look) -> None:
         name, problem = stream_path(stream), ""
         try:
             with opened(self._root, name) as fd:
                 size = os.fstat(fd).st_size if fd is not None else 0
                 if fd is None or size <= tip.offset:  # what is short was found when it was read
                     return
-                end = counted_end(self._views, StreamFile(fd, stream, name), view.head.position)
+                end = counted_end(self._looks, StreamFile(fd, stream, name), look.head.position)
             if end > tip.offset:
                 problem = "events that the journal does not know"
         except Damaged as error:

@@ -197,6 +197,30 @@ def writer_lock(root: str, *, wait: float) -> Iterator[int]:
         _close(held, unlock=os.getpid() == holder)
 
 
+@contextmanager
+def folder_lock(folder: str) -> Iterator[bool]:
+    """Try to hold the lock of one of evcli's own folders, in caches and records; give whether it was free."""
+    held = _try_lock(folder)
+    holder = os.getpid()
+    try:
+        yield bool(held)
+    finally:
+        _close(held, unlock=os.getpid() == holder)
+
+
+def writer_is_alive(root: str) -> bool:
+    """Say whether somebody holds the store's lock as a writer."""
+    with opened(root, "lock") as fd:
+        if fd is None:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        return False
+
+
 def _try_lock(root: str) -> list[int]:
     """Lock the lock file and the directory; return their descriptors, or none if one of the two is taken."""
     fds: list[int] = []

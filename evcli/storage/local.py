@@ -14,7 +14,7 @@ from evcli.storage.clock import now
 from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, Head, Plan, Receipt, RepairStep, Report, StreamInfo
 from evcli.storage.examining import examine, require_sound
-from evcli.storage.files import SyncFailed, opened, writer_lock
+from evcli.storage.files import SyncFailed, opened, writer_is_alive, writer_lock
 from evcli.storage.ids import find_ids
 from evcli.storage.layout import (
     JOURNAL_FILE,
@@ -27,12 +27,12 @@ from evcli.storage.layout import (
     stream_path,
 )
 from evcli.storage.lines import Mark
+from evcli.storage.looking import Looks, counted_end
 from evcli.storage.network import require_local
 from evcli.storage.regions import RegionReader
 from evcli.storage.repeats import FindIds, ids_in, leave_out_repeats
 from evcli.storage.settle import read_lock_mark, settle_last_commit
 from evcli.storage.stream_file import StreamFile, cut_chunk, opened_stream
-from evcli.storage.view import Views, counted_end
 from evcli.storage.writing import storage_failed, write_commit
 
 
@@ -67,7 +67,7 @@ class LocalStore:
         self._cache = cache
         self._anywhere = allow_network_fs
         self._own: _Own | None = None
-        self._views = Views(root)
+        self._looks = Looks(root)
 
     @cached_property
     def id(self) -> str:
@@ -154,7 +154,7 @@ class LocalStore:
                 return NO_TIP
             file = StreamFile(fd, stream, stream_path(stream))
             if flags == os.O_RDONLY:
-                return file.tip(counted_end(self._views, file, head.position))
+                return file.tip(counted_end(self._looks, file, head.position))
             size = os.fstat(fd).st_size
             if known and size == known.offset:
                 return known
@@ -197,14 +197,35 @@ class LocalStore:
         return Plan(lines, receipt, _Planned(commit.head, tips, stored, {**before.ids, **ids}))
 
     def _head_if_any(self) -> Head:
-        return self._views.look().head if os.path.isdir(self.root) else EMPTY
+        return self._looks.look().head if os.path.isdir(self.root) else EMPTY
 
     # reading
 
     def head(self) -> Head:
         """Return the end of the store as of now."""
         self.id  # noqa: B018 (a store must be there)
-        return self._views.look().head
+        return self._looks.look().head
+
+    def settled_head(self) -> Head:
+        """Return the end up to which no crash takes a commit away any more; see the contract (DESIGN 4)."""
+        self.id  # noqa: B018 (a store must be there)
+        look = self._looks.look()
+        if look.doubtless == look.head or not writer_is_alive(self.root):
+            return look.head
+        return look.doubtless
+
+    def holds(self, position: int, digest: str) -> bool:
+        """Say whether a commit ends at ``position`` with the hash ``digest``; see the contract."""
+        if position == 0:
+            return digest == EMPTY.hash
+        head = self.head()
+        if head.position == position:
+            return head.hash == digest
+        with opened(self.root, JOURNAL_FILE) as fd:
+            if fd is None or head.position < position:
+                return False
+            entry = next(journal.entries_after(fd, position - 1, head.token), None)
+            return entry is not None and (entry.last_position, entry.hash) == (position, digest)
 
     def has_more(self, head: Head) -> bool:
         """Say, at the cost of one stat, whether there may be commits after ``head``."""
@@ -257,7 +278,7 @@ class LocalStore:
         """Open a stream and find the end of what counts up to position ``end``; None if nothing does."""
         self.id  # noqa: B018 (a store must be there)
         with opened_stream(self.root, stream) as file:
-            limit = counted_end(self._views, file, end) if file else 0
+            limit = counted_end(self._looks, file, end) if file else 0
             yield (file if limit else None), limit
 
     def read_all(

@@ -23,6 +23,7 @@ class MemoryStore:
         self._tips: dict[str, Tip] = {}
         self._lines: dict[str, list[bytes]] = {}
         self._commits: list[list[bytes]] = []
+        self._hashes = {EMPTY.position: EMPTY.hash}
 
     @property
     def id(self) -> str:
@@ -50,6 +51,7 @@ class MemoryStore:
             lines += new
         self._commits.append(lines)
         self._head = commit.head._replace(token=len(self._commits))
+        self._hashes[self._head.position] = self._head.hash
         return receipt
 
     def _build(
@@ -79,6 +81,14 @@ class MemoryStore:
     def head(self) -> Head:
         """Return the end of the store."""
         return self._head
+
+    def settled_head(self) -> Head:
+        """Return the end of the store: no crash spares what is in memory."""
+        return self._head
+
+    def holds(self, position: int, digest: str) -> bool:
+        """Say whether a commit ends at ``position`` with the hash ``digest``; see the contract."""
+        return self._hashes.get(position) == digest
 
     def has_more(self, head: Head) -> bool:
         """Say whether there are commits after ``head``."""

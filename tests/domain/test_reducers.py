@@ -159,7 +159,7 @@ def test_a_failure_names_the_event_its_type_and_the_exception() -> None:
         state_of(reducer, {"amount": 1}, {"amount": 2}, {"sum": 3})
     assert caught.value.message == "the reducer failed on accounts/ann@3 (thing.happened): KeyError: 'amount'"
     assert "evcli log accounts/ann@3" in caught.value.hint
-    assert caught.value.facts == {"stream": "accounts/ann", "version": 3}
+    assert caught.value.facts == {"stream": "accounts/ann", "version": 3, "position": 3}
     assert isinstance(caught.value.__cause__, KeyError)
 
 

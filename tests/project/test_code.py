@@ -225,7 +225,7 @@ def test_a_failing_evolve_names_the_event_and_the_line(tmp_path: Path) -> None:
         fold(path, 1, 2, 3, 4)
     assert "accounts/ann@3" in caught.value.message
     assert f"ZeroDivisionError: division by zero ({tmp_path}/rates.py:2)" in caught.value.message
-    assert caught.value.facts == {"stream": "accounts/ann", "version": 3}
+    assert caught.value.facts == {"stream": "accounts/ann", "version": 3, "position": 3}
 
 
 def test_forgetting_to_return_the_state_is_recognised(tmp_path: Path) -> None:

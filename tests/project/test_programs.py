@@ -102,7 +102,7 @@ def test_a_failure_names_the_event_and_what_the_program_said_last(tmp_path: Path
         reduce(tmp_path, SUM, iter(given))
     assert f"failed on accounts/ann@{place}: exit 3: 13 brings bad luck" in caught.value.message
     assert "\n" not in caught.value.message
-    assert caught.value.facts == {"stream": "accounts/ann", "version": place}
+    assert caught.value.facts == {"stream": "accounts/ann", "version": place, "position": place}
     assert runs(tmp_path) < 14
 
 

@@ -417,3 +417,22 @@ def test_line_ends_of_unicode_in_data_end_no_line(store: EventStore) -> None:
     assert [json.loads(line)["data"] for line in stored_lines(store, "a")] == [text, text]
     assert len(all_lines(store)) == 3
     store.verify()
+
+
+def test_a_store_holds_the_ends_of_its_own_commits_and_no_others(store: EventStore) -> None:
+    store.append([write("a", 1, 2)], lock_wait=WAIT)
+    first = store.head()
+    store.append([write("b", 3)], lock_wait=WAIT)
+    last = store.head()
+    assert store.holds(first.position, first.hash)
+    assert store.holds(last.position, last.hash)
+    assert store.holds(0, "0" * 64)
+    assert not store.holds(first.position, last.hash)
+    assert not store.holds(1, first.hash)
+    assert not store.holds(4, last.hash)
+
+
+def test_what_was_acknowledged_is_settled(store: EventStore) -> None:
+    store.append([write("a", 1)], lock_wait=WAIT)
+    store.append([write("a", 2)], lock_wait=WAIT)
+    assert store.settled_head() == store.head()

@@ -12,7 +12,7 @@ import pytest
 
 from evcli.domain.events import Write
 from evcli.errors import Damaged, EvcliError
-from evcli.storage import view
+from evcli.storage import looking
 from evcli.storage.local import LocalStore
 from tests.storage.building import all_lines, contents, event, mark_of_before, overwrite, rest_of_sector, write
 
@@ -47,7 +47,7 @@ def no_syncs_and_few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of repairs are made here: the disk need not take part, nor does anybody else write meanwhile."""
     monkeypatch.setattr(os, "fsync", lambda _fd: None)
     monkeypatch.setattr(os, "fdatasync", lambda _fd: None)
-    monkeypatch.setattr(view, "_LOOKS", 1)
+    monkeypatch.setattr(looking, "_LOOKS", 1)
 
 
 def make_torn(root: Path, commit: list[Write], *, earlier: int = EARLIER) -> Torn:

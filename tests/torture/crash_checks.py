@@ -12,7 +12,7 @@ import orjson as json
 
 from evcli.domain.events import Write
 from evcli.errors import DurabilityUnknown, StorageFailed, StoreNotFound
-from evcli.storage import local, view
+from evcli.storage import local, looking
 from evcli.storage.codec import new_event
 from evcli.storage.local import LocalStore
 from tests.torture.crash_model import Disk, History, Op
@@ -96,7 +96,7 @@ class Place:
         self._ticks = 0
         os.makedirs(folder, exist_ok=True)
         setattr(local, "now", self.now)  # noqa: B010 (a name it only imports) - the same seed gives the same states
-        setattr(view, "_LOOKS", 1)  # noqa: B010 (a constant) - nobody writes meanwhile: what is damage now stays so
+        setattr(looking, "_LOOKS", 1)  # noqa: B010 (a constant) - nobody writes meanwhile: what is damage now stays so
 
     @property
     def store(self) -> str:

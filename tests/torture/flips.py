@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from evcli.api import Store
 from evcli.domain.events import Write
 from evcli.errors import Bug, EvcliError
-from evcli.read_side import snapshots_of
+from evcli.read_side.states import snapshots_of
 from evcli.storage import ends
 from evcli.storage.codec import freeze, new_event
 from evcli.storage.lines import read_front

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from evcli import read_side
 from evcli.api import Store
 from evcli.domain.events import Write
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.reducers import BUILT_IN
 from evcli.errors import IdReused, StoreNotFound, WrongExpectedVersion
+from evcli.read_side import states
 from evcli.storage import ids, snapshots
 from evcli.storage.codec import new_event
 from evcli.storage.files import writer_lock
@@ -286,12 +286,12 @@ def _corrupt(path: Path, source: random.Random) -> None:
 @contextmanager
 def _short_ladders() -> Iterator[None]:
     kept = snapshots.LEAST_SPACING, ids.SHORT_BYTES
-    put(read_side, "LEAST_SPACING", 3)
+    put(states, "LEAST_SPACING", 3)
     put(ids, "SHORT_BYTES", 0)
     try:
         yield
     finally:
-        put(read_side, "LEAST_SPACING", kept[0])
+        put(states, "LEAST_SPACING", kept[0])
         put(ids, "SHORT_BYTES", kept[1])
 
 

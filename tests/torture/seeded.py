@@ -70,7 +70,7 @@ SEEDS = (
         FAULTS,
     ),
     Seed(
-        "no settling", "local.py", "settle_last_commit(self.root, lock_fd, now=time)", "self._views.look().head", TORN
+        "no settling", "local.py", "settle_last_commit(self.root, lock_fd, now=time)", "self._looks.look().head", TORN
     ),
     Seed(
         "settling forward does not write the bytes again",
@@ -175,7 +175,7 @@ SEEDS = (
     ),
     Seed(
         "readers count what is not sealed yet",
-        "view.py",
+        "looking.py",
         "    if tail.last is None or _is_whole(root, tail.last, marked=marked):",
         "    if True:",
         MANY,

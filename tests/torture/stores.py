@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
-from evcli.storage import view
+from evcli.storage import looking
 from evcli.storage.contract import EventStore
 from tests.torture.rig import Figures, Tier
 
@@ -46,7 +46,7 @@ def with_constants(module: ModuleType, **values: object) -> Iterator[None]:
 
 def one_look() -> AbstractContextManager[None]:
     """Let a reader take one look at what it finds instead of a dozen: here nobody else is writing."""
-    return with_constants(view, _LOOKS=1, _FIRST_PAUSE=0)
+    return with_constants(looking, _LOOKS=1, _FIRST_PAUSE=0)
 
 
 def take(root: str) -> Files:

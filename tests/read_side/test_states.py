@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import evcli.read_side
+import evcli.read_side.states
 import evcli.storage.snapshots
 from evcli import Store
 from evcli.domain.instants import canonical
@@ -61,7 +61,7 @@ gaps = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1,
 
 @pytest.fixture(autouse=True)
 def tight_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (evcli.read_side, evcli.storage.snapshots):
+    for module in (evcli.read_side.states, evcli.storage.snapshots):
         monkeypatch.setattr(module, "LEAST_SPACING", 2)
         monkeypatch.setattr(module, "MOST_RUNGS", 4)
 
@@ -109,7 +109,7 @@ def cached(folder: Path) -> list[Path]:
 
 
 def test_a_ladder_of_older_states_is_kept_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evcli.read_side, "MOST_RUNGS", 64)
+    monkeypatch.setattr(evcli.read_side.states, "MOST_RUNGS", 64)
     monkeypatch.setattr(evcli.storage.snapshots, "MOST_RUNGS", 64)
     store = open_store(tmp_path)
     fill(store, [[1]] * 40)

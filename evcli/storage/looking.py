@@ -17,10 +17,14 @@ _LOOKS: Final = 12
 _FIRST_PAUSE: Final = 0.0005
 
 
-class View(NamedTuple):
-    """The store as a reader finds it: its counted end, and the commit behind it that is in progress or torn, if any."""
+class Look(NamedTuple):
+    """The store as a reader finds it: its counted end, and the commit behind it that is in progress or torn, if any.
+
+    ``doubtless`` is the end up to which a power cut takes nothing away any more: the last commit is marked, or followed.
+    """
 
     head: Head
+    doubtless: Head
     pending: JournalEntry | None = None
 
     def pending_write(self, stream: str) -> JournalWrite | None:
@@ -28,7 +32,7 @@ class View(NamedTuple):
         return next((write for write in self.pending.writes if write.stream == stream), None) if self.pending else None
 
 
-def read_view(root: str) -> View:
+def look_at(root: str) -> Look:
     """Look at the mark, then the journal's end, then what its last commit wrote.
 
     Raises:
@@ -45,7 +49,7 @@ def read_view(root: str) -> View:
     raise damage
 
 
-class Views:
+class Looks:
     """Looks at a store, and keeps what it saw for as long as the journal has not changed since.
 
     A counted commit is never cut, so a journal of the same length is the same journal.
@@ -53,22 +57,22 @@ class Views:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._last: View | None = None
+        self._last: Look | None = None
 
-    def look(self) -> View:
+    def look(self) -> Look:
         """Look anew.
 
         Raises:
-            Damaged: As `read_view`.
+            Damaged: As `look_at`.
         """
-        self._last = read_view(self._root)
+        self._last = look_at(self._root)
         return self._last
 
-    def current(self) -> View:
-        """Return the last view if nothing was committed since, at the cost of one stat; else look anew.
+    def current(self) -> Look:
+        """Return the last look if nothing was committed since, at the cost of one stat; else look anew.
 
         Raises:
-            Damaged: As `read_view`.
+            Damaged: As `look_at`.
         """
         last = self._last
         if last is not None and last.pending is None and journal.size_of(self._root) == last.head.token:
@@ -76,14 +80,16 @@ class Views:
         return self.look()
 
 
-def _look(root: str) -> View:
+def _look(root: str) -> Look:
     mark = _read_mark(root)
     with opened(root, journal.FILE) as fd:
         tail = journal.read_tail(fd, os.fstat(fd).st_size) if fd is not None else journal.NO_TAIL
     marked = check_mark(mark, tail.last)
+    before = head_of(tail.before, tail.start)
     if tail.last is None or _is_whole(root, tail.last, marked=marked):
-        return View(head_of(tail.last, tail.end))
-    return View(head_of(tail.before, tail.start), tail.last)
+        head = head_of(tail.last, tail.end)
+        return Look(head, head if marked else before)
+    return Look(before, before, tail.last)
 
 
 def _read_mark(root: str) -> Mark | None:
@@ -111,7 +117,7 @@ def _ends_in_seal(fd: int | None, write: JournalWrite, name: str) -> bool:
     return fd is not None and StreamFile(fd, write.stream, name).seal_before(write.offset + write.length) == write.seal
 
 
-def counted_end(views: Views, stream: StreamFile, end: int) -> int:
+def counted_end(looks: Looks, stream: StreamFile, end: int) -> int:
     """Return the byte offset behind the stream's last event with a position up to ``end``.
 
     Bytes behind the last counted event must be explained by the commit in progress, or by later ones. The file is
@@ -123,15 +129,15 @@ def counted_end(views: Views, stream: StreamFile, end: int) -> int:
     pause = _FIRST_PAUSE
     for _ in range(_LOOKS):
         size = os.fstat(stream.fd).st_size
-        view = views.current()
-        write = view.pending_write(stream.stream)
+        look = looks.current()
+        write = look.pending_write(stream.stream)
         limit = min(size, write.offset) if write else size
         if write is None or size <= write.offset + write.length:
             whole = stream.commit_before(limit).offset
             last = stream.front_before(whole).position if whole else 0
             follower = stream.front_at(whole) if whole < limit else None
-            if last <= view.head.position:
-                if last > end or (follower is not None and end < follower.position <= view.head.position):
+            if last <= look.head.position:
+                if last > end or (follower is not None and end < follower.position <= look.head.position):
                     limit = stream.after_position(end, whole)
                     stream.check_around(limit, whole)
                     return limit

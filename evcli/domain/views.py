@@ -1,0 +1,124 @@
+"""Views: how events become the rows of a keyed read model."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+from evcli.domain.events import Event
+from evcli.domain.pointers import MISSING, parse_pointer, resolve
+from evcli.domain.reducers import failed_on, wanted_events
+from evcli.domain.values import Json, kind_of
+
+STREAM_KEY: Final = "stream"
+"""The key of a view whose rows are its streams."""
+OWN_COLUMNS: Final = ("key", "value", "version", "position")
+"""What every row has: its key, its JSON value, and version and position of the last event that made it what it is."""
+
+Rows = dict[str, Json]
+"""Rows by key; None for one that is not there."""
+KeyOf = Callable[[Event], Any]
+"""Returns the key that an event concerns: one, several in a list, or None."""
+
+
+class Change(NamedTuple):
+    """An event and the keys of the rows that it concerns, at least one."""
+
+    event: Event
+    keys: tuple[str, ...]
+
+
+class RowReducer(Protocol):
+    """What every view's rows are made by, whether declared, a Python file or a program."""
+
+    @property
+    def types(self) -> tuple[str, ...] | None:
+        """The event types, or globs over them, that it wants to see; None for all."""
+        ...
+
+    def changes(self, events: Iterable[Event]) -> list[Change]:
+        """Return the events that concern any row, with the keys of those.
+
+        Raises:
+            CodeFailed: If it fails on an event, which ``facts["position"]`` names.
+        """
+        ...
+
+    def fold(self, rows: Rows, changes: Iterable[Change]) -> None:
+        """Fold changes into ``rows``, which has every key that they name; one that is None after it is gone.
+
+        Raises:
+            CodeFailed: If it fails on an event, which ``facts["position"]`` names; ``rows`` are then of no use.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EvolvingRows:
+    """Rows that take one event at a time.
+
+    Args:
+        key_of: Returns the key that an event concerns: a string, a whole number, several of them in a list or set, or None.
+        make_initial: Returns what ``evolve`` is given where there is no row; a fresh value each time.
+        evolve: Returns the row after an event, or None to remove it; it may change the one it is given.
+        types: The event types, or globs over them, that it wants to see; None for all.
+    """
+
+    key_of: KeyOf
+    make_initial: Callable[[], Json]
+    evolve: Callable[[Json, Event], Json]
+    types: tuple[str, ...] | None = None
+
+    def changes(self, events: Iterable[Event]) -> list[Change]:
+        """Return the events that concern any row; see `RowReducer`."""
+        found: list[Change] = []
+        for event in wanted_events(events, self.types):
+            try:
+                keys = check_keys(self.key_of(event))
+            except (Exception, SystemExit) as error:
+                raise failed_on(event, error, what="the view's key") from error
+            if keys:
+                found.append(Change(event, keys))
+        return found
+
+    def fold(self, rows: Rows, changes: Iterable[Change]) -> None:
+        """Fold changes into the rows; see `RowReducer`."""
+        for event, keys in changes:
+            try:
+                for key in keys:
+                    row = rows[key]
+                    rows[key] = self.evolve(self.make_initial() if row is None else row, event)
+            except (Exception, SystemExit) as error:
+                raise failed_on(event, error, what="the view") from error
+
+
+def key_at(definition: str) -> KeyOf:
+    """Compile a view's ``key``: ``"stream"``, or a JSON pointer (RFC 6901) into the event.
+
+    Raises:
+        Usage: If it is neither.
+    """
+    tokens = parse_pointer("/stream" if definition == STREAM_KEY else definition)
+    return lambda event: None if (found := resolve(event, tokens)) is MISSING else found
+
+
+def check_keys(found: Any) -> tuple[str, ...]:  # noqa: ANN401 (what a user's function returned)
+    """Return the keys that were found for an event, each once: none for None, a whole number as its digits.
+
+    Raises:
+        ValueError: If one is neither a string nor a whole number.
+    """
+    if type(found) is str:
+        return (found,)
+    if found is None:
+        return ()
+    if isinstance(found, list | tuple | set | frozenset):
+        return tuple(dict.fromkeys(_key(one) for one in found))
+    return (_key(found),)
+
+
+def _key(found: Any) -> str:  # noqa: ANN401
+    if isinstance(found, str):
+        return found
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    raise ValueError(f"a key is a string or a whole number, not {kind_of(found)}")

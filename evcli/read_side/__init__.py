@@ -1,0 +1,1 @@
+"""The read side: answers from snapshots, views kept current, subscriptions. It knows nothing of the write side."""
