@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evcli.project.config import Config
     from evcli.read_side.folding import Progress
     from evcli.read_side.keeping import KeptView, ViewDefinition
+    from evcli.storage.subscription_files import SubscriptionFiles
 
 
 class Store:
@@ -344,6 +345,37 @@ class Store:
         skips = os.path.join(self._state, self.log.id, "views") if self._state else None
         skipped = Skipped(skips, definition.name)
         return KeptView(self.log, definition, cache=self._cache, skipped=skipped, progress=progress)
+
+    # subscriptions
+
+    def subscribe(
+        self, name: str, *patterns: str, types: Sequence[str] = (), start: str | None = None, follow: bool = True
+    ) -> Iterator[Event]:
+        """Yield events as they come, from where the subscription ``name`` has got to, each at least once.
+
+        An event counts as handled when the next one is asked for. ``start`` (``"first"`` or ``"now"``) says where a new
+        subscription begins; without ``follow`` the iterator ends with what is there.
+
+        Raises:
+            Usage: If the subscription is new, and ``start`` is missing.
+            Busy: If another process has it.
+            Damaged: If the store's history is another than the one that was handled so far.
+        """
+        from evcli.read_side.subscriptions import handled_one_by_one
+
+        return handled_one_by_one(self.log, self.subscription(name), patterns, types, start, follow=follow)
+
+    def subscription(self, name: str) -> "SubscriptionFiles":
+        """Return what is kept of a subscription, which need not be there yet."""
+        from evcli.read_side.subscriptions import files_of
+
+        return files_of(self._state, self.log, name)
+
+    def subscriptions(self) -> "list[SubscriptionFiles]":
+        """Return what is kept of all subscriptions, by name."""
+        from evcli.read_side.subscriptions import all_files
+
+        return all_files(self._state, self.log)
 
     def verify(self, *, against: str | None = None) -> Report:
         """Check every seal and hash, that nothing has a gap, and that journal and streams agree.

@@ -42,6 +42,7 @@ COMMANDS: Final = (
     Command("view drop", "view_drop", "delete a view's files"),
     Command("view path", "view_path", "where a view's SQLite file is"),
     Command("work", "work", "keep all views current"),
+    Command("on", "on", "run a program for each event, with a durable checkpoint"),
     Command("verify", "verify", "check every seal and hash of the store"),
     Command("checkpoint", "checkpoint", "position:hash, one value for the whole history"),
     Command("repair", "repair", "make a damaged store whole, and say what that takes"),

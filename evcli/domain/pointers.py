@@ -1,6 +1,7 @@
 """Places in JSON values: pointers (RFC 6901), and what is found, made or taken away there."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from evcli.domain.values import Json, kind_of
@@ -38,6 +39,22 @@ def resolve(value: Json, tokens: tuple[str, ...]) -> Json:
         else:
             return MISSING
     return value
+
+
+def compile_pointer(tokens: tuple[str, ...]) -> Callable[[Json], Json]:
+    """Compile a place to a function that returns what is there in a value, or `MISSING`: `resolve` for loops."""
+    if len(tokens) == 1:
+        (only,) = tokens
+        return lambda value: value.get(only, MISSING) if type(value) is dict else resolve(value, tokens)
+    if len(tokens) == 2:  # noqa: PLR2004 (a member of an event's data, as nearly all are)
+        outer, inner = tokens
+
+        def find(value: Json) -> Json:
+            holder = value.get(outer) if type(value) is dict else None
+            return holder.get(inner, MISSING) if type(holder) is dict else resolve(value, tokens)
+
+        return find
+    return lambda value: resolve(value, tokens)
 
 
 def make_way(state: Json, tokens: tuple[str, ...]) -> tuple[Json, str | int]:

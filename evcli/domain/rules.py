@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, Final
 
 from evcli.domain.events import Event
-from evcli.domain.pointers import MISSING, make_way, parse_pointer, resolve, take_away
+from evcli.domain.pointers import MISSING, compile_pointer, make_way, parse_pointer, take_away
 from evcli.domain.reducers import Evolving, first_match
 from evcli.domain.values import MAX_INTEGER, MIN_INTEGER, Json, copy_json, kind_of, same_json
 from evcli.errors import Usage
@@ -24,6 +24,7 @@ Operator = Callable[[Json, str], list[Step]]
 """Compiles what stands right of the operator; the second argument is the key of that for messages."""
 
 _NUMBERS: Final = (int, float)
+_ATOMS: Final = frozenset((str, int, float))
 _EVENT_MEMBERS: Final = tuple(Event.__annotations__)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
@@ -119,12 +120,18 @@ def _compile_change(change: Change, place: str, definition: Json, key: str) -> S
         except ValueError as error:
             raise BadRule(key, str(error)) from None
 
+    name = tokens[0] if len(tokens) == 1 else None
+
     def step(state: Json, event: Event) -> None:
         value = read(event)
-        if value is not MISSING:
-            holder, at = make_way(state, tokens)
-            old = holder.get(at, MISSING) if isinstance(holder, dict) else holder[at]
-            holder[at] = change(old, value, place)
+        if value is MISSING:
+            return
+        if name is not None and type(state) is dict:  # nearly always, and several times faster
+            state[name] = change(state.get(name, MISSING), value, place)
+            return
+        holder, at = make_way(state, tokens)
+        old = holder.get(at, MISSING) if isinstance(holder, dict) else holder[at]
+        holder[at] = change(old, value, place)
 
     return step
 
@@ -226,8 +233,8 @@ def _array(old: Json, operator: str, place: str) -> Json:
 
 def _compile_value(definition: Json, key: str) -> Read:
     if isinstance(definition, str) and definition.startswith("/"):
-        tokens = parse_event_pointer(definition, key)
-        return lambda event: copy_json(resolve(event, tokens))
+        find = compile_pointer(parse_event_pointer(definition, key))
+        return lambda event: found if type(found := find(event)) in _ATOMS else copy_json(found)
     if isinstance(definition, list):
         elements = [_compile_value(element, key) for element in definition]
         return lambda event: [found for read in elements if (found := read(event)) is not MISSING]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from evcli.domain.events import Event
-from evcli.domain.pointers import MISSING, parse_pointer, resolve
+from evcli.domain.pointers import MISSING, compile_pointer, parse_pointer
 from evcli.domain.reducers import failed_on, wanted_events
 from evcli.domain.values import Json, kind_of
 
@@ -97,17 +97,17 @@ def key_at(definition: str) -> KeyOf:
     Raises:
         Usage: If it is neither.
     """
-    tokens = parse_pointer("/stream" if definition == STREAM_KEY else definition)
-    return lambda event: None if (found := resolve(event, tokens)) is MISSING else found
+    find = compile_pointer(parse_pointer("/stream" if definition == STREAM_KEY else definition))
+    return lambda event: None if (found := find(event)) is MISSING else found
 
 
 def check_keys(found: Any) -> tuple[str, ...]:  # noqa: ANN401 (what a user's function returned)
     """Return the keys that were found for an event, each once: none for None, a whole number as its digits.
 
     Raises:
-        ValueError: If one is neither a string nor a whole number.
+        ValueError: If one is neither a string that UTF-8 can write nor a whole number.
     """
-    if type(found) is str:
+    if type(found) is str and found.isascii():  # nearly always
         return (found,)
     if found is None:
         return ()
@@ -118,7 +118,12 @@ def check_keys(found: Any) -> tuple[str, ...]:  # noqa: ANN401 (what a user's fu
 
 def _key(found: Any) -> str:  # noqa: ANN401
     if isinstance(found, str):
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"the key {found!r} has a lone surrogate, which is no character") from None
         return found
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
-    raise ValueError(f"a key is a string or a whole number, not {kind_of(found)}")
+    what = repr(found) if isinstance(found, float) else kind_of(found)
+    raise ValueError(f"a key is a string or a whole number, not {what}")

@@ -1,4 +1,4 @@
-"""Python files as reducers: loaded afresh from their source, with the modules beside them, and folded with.
+"""Python files as reducers, of states and of rows: loaded afresh from their source, with the modules beside them, and folded with.
 
 While a project's code runs, its own modules stand in ``sys.modules`` and are found first; before and after, nothing
 of them is there. So projects whose modules have the same names do not meet, and a late import finds its own project.
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from evcli.domain.events import Event
 from evcli.domain.reducers import Evolving
+from evcli.domain.values import copy_json
 from evcli.domain.views import Change, EvolvingRows, Rows
 from evcli.errors import CodeFailed
 from evcli.project.sources import LEFT_ALONE, Sources
@@ -109,11 +110,18 @@ class Project:
 
 
 class _Code:
-    """What a project's file defines, and running it."""
+    """What a project's file defines, and running it.
 
-    def __init__(self, sources: Sources, *, help_text: str) -> None:
+    Args:
+        sources: The file.
+        help_text: The next step where it lacks something.
+        about_none: The next step where ``evolve`` took None for something else, by far the commonest mistake.
+    """
+
+    def __init__(self, sources: Sources, *, help_text: str, about_none: str) -> None:
         self.project = Project(sources)
         self._help = help_text
+        self._about_none = about_none
         self._module = self.project.load()
         self.manifest = sources.manifest()  # as loaded: what a later import adds has been surveyed
 
@@ -148,8 +156,7 @@ class _Code:
         except CodeFailed as failed:
             where = self.project.locate(failed.__cause__ or failed)
             message = f"{failed.message} ({where})"
-            forgotten = "'NoneType'" in failed.message  # by far the commonest mistake
-            hint = "does evolve always return the state?" if forgotten else failed.hint
+            hint = self._about_none if "'NoneType'" in failed.message else failed.hint
             raise CodeFailed(message, hint, **failed.facts) from failed.__cause__
 
 
@@ -165,7 +172,9 @@ class PythonReducer:
 
     def __init__(self, sources: Sources) -> None:
         self._code = _Code(
-            sources, help_text="a reducer defines initial and evolve(state, event); see 'evcli help reducers'"
+            sources,
+            help_text="a reducer defines initial and evolve(state, event); see 'evcli help reducers'",
+            about_none="does evolve always return the state?",
         )
         self.manifest = self._code.manifest
         initial, evolve = self._code.require("initial"), self._code.function("evolve")
@@ -211,12 +220,15 @@ class PythonRowReducer:
 
     def __init__(self, sources: Sources) -> None:
         self._code = _Code(
-            sources, help_text="a view's file defines key(event) and evolve(row, event); see 'evcli help views'"
+            sources,
+            help_text="a view's file defines key(event) and evolve(row, event); see 'evcli help views'",
+            about_none="is row None, as it is where there is no row yet? Begin with: row = row or {}",
         )
         self.manifest = self._code.manifest
         key, evolve = self._code.function("key"), self._code.function("evolve")
         self.types = self._code.types()
-        self._evolving = EvolvingRows(key, lambda: None, evolve, self.types)
+        # A row may keep a part of an event and change it later, which neither another row nor a second fold may see.
+        self._evolving = EvolvingRows(key, lambda: None, lambda row, event: evolve(row, copy_json(event)), self.types)
 
     def changes(self, events: Iterable[Event]) -> list[Change]:
         """Return the events that concern any row; see `RowReducer`."""

@@ -72,10 +72,11 @@ class Config:
         for view in self.views:
             if view.name == name:
                 return view
-        where = f"in {self.path}" if self.path else "since there is no evcli.toml"
         known = ", ".join(view.name for view in self.views)
-        hint = f"there are: {known}" if known else "'evcli help views' shows how to declare one"
-        raise NotFound(f"no view {name} {where}", hint, view=name)
+        if known:
+            raise NotFound(f"no view {name}", f"{self.path} has: {known}", view=name)
+        where = f"in {self.path}" if self.path else "since there is no evcli.toml"
+        raise NotFound(f"no view {name} {where}", "'evcli help views' shows how to declare one", view=name)
 
 
 def load_config(path: str | None, *, state_root: str | None = None) -> Config:

@@ -1,6 +1,6 @@
 """Programs as reducers: a shell command that reads the state and events as JSON lines, and prints the new state."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from typing import Any, Final, NamedTuple
 
@@ -73,16 +73,25 @@ class Program:
         self._what = what
         self._result = result
 
-    def run(self, before: Any, batch: Batch) -> Any:  # noqa: ANN401
-        """Return what it prints, given what was there and a batch.
+    def run(self, before: Any, batch: Batch, check: Callable[[Any], None] = lambda _printed: None) -> Any:  # noqa: ANN401
+        """Return what it prints, given what was there and a batch; ``check`` raises ValueError where that is wrong.
 
         Raises:
-            CodeFailed: If it fails or prints no JSON value; the message names the event.
+            CodeFailed: If it fails, or prints no JSON value or a wrong one; the message names the event.
         """
+
+        def attempt(lines: list[bytes]) -> Any:  # noqa: ANN401
+            printed = self._run(before, lines)
+            try:
+                check(printed)
+            except ValueError as error:
+                raise _Failed(str(error)) from error
+            return printed
+
         try:
-            return self._run(before, batch.lines)
+            return attempt(batch.lines)
         except _Failed as error:
-            raise self._name_event(before, batch, error) from error
+            raise self._name_event(batch, attempt, error) from error
 
     def _run(self, before: Any, lines: list[bytes]) -> Any:  # noqa: ANN401
         import subprocess
@@ -106,13 +115,13 @@ class Program:
         except Refused as error:
             raise _Failed(f"what it printed is no {self._result}: {error.message}{_last_line(done.stderr)}") from error
 
-    def _name_event(self, before: Any, batch: Batch, error: _Failed) -> CodeFailed:  # noqa: ANN401
+    def _name_event(self, batch: Batch, attempt: Callable[[list[bytes]], object], error: _Failed) -> CodeFailed:
         """Find the event: the last one of the smallest part of the batch that fails."""
         good, bad = 0, len(batch.lines)
         while bad - good > 1:
             middle = (good + bad) // 2
             try:
-                self._run(before, batch.lines[:middle])
+                attempt(batch.lines[:middle])
                 good = middle
             except _Failed as again:
                 bad, error = middle, again

@@ -1,10 +1,11 @@
 """Programs as reducers of a view's rows: the same protocol as of a state, which is here an object of rows by key."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from functools import partial
 
 from evcli.domain.events import Event
+from evcli.domain.values import Json, kind_of
 from evcli.domain.views import Change, EvolvingRows, KeyOf, Rows
-from evcli.errors import CodeFailed
 from evcli.project.programs import Program, in_batches
 
 
@@ -39,15 +40,14 @@ class ExecRowReducer:
         for batch in in_batches((dump({"key": key, "event": event}), event) for key, event in given):
             concerned = dict.fromkeys(next(keys) for _ in batch.lines)
             before = {key: rows[key] for key in concerned if rows[key] is not None}
-            after = self._program.run(before, batch)
-            if not isinstance(after, dict) or not after.keys() <= concerned.keys():
-                last = batch.events[-1]
-                raise CodeFailed(
-                    "the view's program printed something else than an object of the rows it was given keys of",
-                    "see 'evcli help views'",
-                    stream=last["stream"],
-                    version=last["version"],
-                    position=last["position"],
-                )
+            after = self._program.run(before, batch, partial(_check_rows, concerned))
             for key in concerned:
                 rows[key] = after.get(key)
+
+
+def _check_rows(concerned: Container[str], printed: Json) -> None:
+    if not isinstance(printed, dict):
+        raise ValueError(f"it printed {kind_of(printed)}, where an object of rows by key is needed")  # noqa: TRY004
+    for key in printed:
+        if key not in concerned:
+            raise ValueError(f"it printed a row {key!r}, which is not the key of any of its lines")

@@ -55,7 +55,9 @@ def fold_into(
     folded = 0
     load = loader()
     for lines in _batches(store.read_all(end=end, after=start, wanted=select_by(patterns))):
-        events: list[Event] = [event for event in map(load, lines) if event["position"] <= end]
+        events: list[Event] = list(map(load, lines))
+        if events[-1]["position"] > end:  # within a commit, which is read whole
+            events = [event for event in events if event["position"] <= end]
         kept = [event for event in events if event["time"] <= until] if until is not None else events
         if skipped:
             kept = [event for event in kept if event["position"] not in skipped]

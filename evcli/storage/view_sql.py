@@ -1,16 +1,29 @@
 """SQL over view files: a user's expression over rows, or a whole statement over views; it only ever reads.
 
-A user's text is compiled by SQLite under an authorizer, with values as parameters. In an expression, each name that is
-no column is defined as the value's member of that name, in a subquery that SQLite flattens: so indexes are used.
+A user's text is compiled by SQLite under an authorizer that allows what is named here, with values as parameters. In an
+expression, each name that is no column is defined as the value's member of that name, in a subquery that SQLite
+flattens: so indexes are used.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from evcli.domain.values import kind_of
 from evcli.domain.views import OWN_COLUMNS
 from evcli.errors import Usage
+from evcli.storage.sql_tokens import (
+    Token,
+    check_expression,
+    check_utf8,
+    dotted_name_in,
+    fold_case,
+    members_in,
+    names_in,
+    one_statement,
+    params_in,
+    tokenise,
+)
 from evcli.storage.view_file import Row, quote, readonly_uri, text_literal
 
 if TYPE_CHECKING:
@@ -18,17 +31,19 @@ if TYPE_CHECKING:
 
 SqlValue = str | int | float | None
 """What a parameter may be."""
-Hint = Callable[[str], str]
+_Hint = Callable[[str], str]
 """Returns the next step for SQLite's message."""
 
-_TOKEN: Final = re.compile(
-    r"""(?P<text>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])|(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))"""
-    r"""|(?P<param>[:@$][^\W\d]\w*)|(?P<number>\d[\w.]*)|(?P<name>[^\W\d][\w$]*)|(?P<other>\S)""",
-    re.DOTALL,
+_WHERE: Final = "--where"
+_SORT: Final = "--sort"
+_SQL: Final = "query sql"
+_VERBS: Final = frozenset({"select", "with", "values", "explain"})
+_TABLE_FUNCTIONS: Final = ("json_each", "json_tree")
+_FORBIDDEN_FUNCTIONS: Final = frozenset(
+    {"load_extension", "fts3_tokenizer", "icu_load_collation", "readfile", "writefile", "edit", "eval"}
 )
-_NO_MEMBERS: Final = frozenset({"true", "false", "null"})
-_FORBIDDEN_FUNCTIONS: Final = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
-_STEPS_BETWEEN_LOOKS: Final = 100_000
+_STEPS_BETWEEN_LOOKS: Final = 50_000
+_MANUAL: Final = "it is SQL as SQLite has it; see 'evcli help views'"
 
 
 class RowQuery(NamedTuple):
@@ -53,31 +68,34 @@ def select_rows(
     """Yield the rows of an open view file that a query selects, by key where it does not say otherwise.
 
     Raises:
-        Usage: If the expression is not well formed, or does more than read.
+        Usage: If the query is not well formed, or does more than read.
+        sqlite3.DatabaseError: If the file is damaged.
     """
-    known = {name.lower() for name in (*OWN_COLUMNS, *columns)}
-    members: dict[str, str] = {}
-    for name in (*_names_in(query.where or ""), *(name.removeprefix("-") for name in query.sort)):
-        if name.lower() not in known and name.lower() not in _NO_MEMBERS:
-            other = members.setdefault(name.lower(), name)
-            if other != name:
-                raise Usage(f"{other!r} and {name!r} are one name to SQL", f"write json_extract(value, '$.{name}')")
-    defined = "".join(f", {_member(name)} as {quote(name)}" for name in members.values())
-    where = f"where (\n{_checked(query.where)}\n)" if query.where is not None else ""
-    order = "".join(f"{quote(name.removeprefix('-'))}{' desc' * name.startswith('-')}, " for name in query.sort)
-    limit = f"limit {int(query.limit)}" if query.limit is not None else ""
-    sql = (
-        f"select key, value, version, position from (select *{defined} from {quote(table)}) {where}"  # noqa: S608 (quoted, and checked)
-        f" order by {order}key {limit}"
-    )
-    with _only_reading(connection):
-        cursor = _execute(connection, sql, query.params, hint=_expression_hint)
-        for key, value, version, position in _step(cursor, hint=_expression_hint):
+    known = {fold_case(name) for name in (*OWN_COLUMNS, *columns)}
+    source, where = quote(table), ""
+    tokens: Sequence[Token] = ()
+    ambiguous: Sequence[str] = ()
+    if query.where is not None:
+        tokens = tokenise(query.where, _WHERE)
+        check_expression(tokens, _WHERE)
+        defined, ambiguous = members_in(tokens, known, _WHERE)
+        members = "".join(f", {_member(name, 't')} as {quote(name)}" for name in defined)
+        source = f"(select t.*{members} from {source} as t) as {source}"  # noqa: S608 (quoted)
+        where = f" where (\n{query.where}\n)"  # the line's end also ends a comment
+    _check_params(tokens, query.params, _WHERE)
+    order = "".join(f"{_sort_term(term, table, known)}, " for term in query.sort)
+    sql = f"select key, value, version, position from {source}{where} order by {order}key{_limit(query.limit)}"  # noqa: S608 (quoted, and checked)
+
+    def hint(problem: str) -> str:
+        return _expression_hint(problem, ambiguous, dotted_name_in(tokens))
+
+    with _only_reading(connection, [table], _WHERE, hint):
+        for key, value, version, position in connection.execute(sql, dict(query.params)):
             yield Row(key, value.encode(), version, position)
 
 
 def run_sql(files: Mapping[str, str], sql: str, params: Mapping[str, SqlValue]) -> SqlAnswer:
-    """Run one select over views, each of which is a table.
+    """Run one select over views, each of which is a table; its rows are to be read, or closed.
 
     Args:
         files: The paths of the views' files, by view.
@@ -85,159 +103,200 @@ def run_sql(files: Mapping[str, str], sql: str, params: Mapping[str, SqlValue]) 
         params: The values of its parameters.
 
     Raises:
-        Usage: If it is not well formed, does more than read, or names too many views.
+        Usage: If it is not well formed, does more than read, names too many views, or selects what JSON cannot hold.
+        sqlite3.DatabaseError: If a file is damaged.
     """
-    import sqlite3
-
-    if not any(token.lastgroup != "comment" for token in _TOKEN.finditer(sql)):
-        raise Usage("the statement is empty", "for example: evcli query sql 'select count(*) from VIEW'")
-    connection = sqlite3.connect(":memory:", isolation_level=None, uri=True, check_same_thread=False)
-    for number, (view, path) in enumerate(files.items()):
-        try:
-            connection.execute("attach ? as ?", (readonly_uri(path), f"view{number}"))
-        except sqlite3.OperationalError as error:
-            if "too many attached" not in str(error):
-                raise
-            raise Usage(f"the statement names {len(files)} views: {error}", "ask them in several statements") from error
-        connection.execute(f"create temp view {quote(view)} as select * from view{number}.{quote(view)}")  # noqa: S608 (quoted)
-    connection.execute("begin")
-    _restrict(connection)
-
-    def hint(problem: str) -> str:
-        return _statement_hint(problem, files)
-
-    cursor = _execute(connection, sql, params, hint=hint)
-    if cursor.description is None:
-        raise Usage("the statement selects nothing", "for example: select key from VIEW")
-    return SqlAnswer(tuple(column[0] for column in cursor.description), _rows_of(connection, cursor, hint))
+    rows = _run(files, sql, params)
+    return SqlAnswer(next(rows), rows)
 
 
 def views_in(sql: str, names: Iterable[str]) -> list[str]:
-    """Return those of the views' ``names`` that a statement may refer to."""
-    found = {name.lower() for name in _names_in(sql)}
-    return [name for name in names if name.lower() in found]
+    """Return those of the views' ``names`` that a statement may refer to.
+
+    Raises:
+        Usage: If the statement is not well formed.
+    """
+    found = {fold_case(name) for name in names_in(tokenise(sql, _SQL))}
+    return [name for name in names if fold_case(name) in found]
 
 
-def _names_in(sql: str) -> list[str]:
-    """Return the identifiers of a text, quoted ones without their quotes, each once, keywords among them."""
-    names: dict[str, None] = {}
-    for token in _TOKEN.finditer(sql):
-        if token["name"]:
-            names[token["name"]] = None
-        elif token["quoted"]:
-            mark = token["quoted"][0]
-            names[token["quoted"][1:-1].replace(mark * 2, mark)] = None
-    return list(names)
+def _run(files: Mapping[str, str], sql: str, params: Mapping[str, SqlValue]) -> Iterator[tuple[Any, ...]]:
+    """Yield the names of the columns, then the rows."""
+    import sqlite3
+
+    tokens = tokenise(sql, _SQL)
+    sql = one_statement(sql, tokens, _SQL)
+    if fold_case(tokens[0].text) not in _VERBS:
+        raise _not_allowed(_SQL, tokens[0].text)
+    _check_params(tokens, params, _SQL)
+    with closing(sqlite3.connect(":memory:", isolation_level=None, uri=True, check_same_thread=False)) as connection:
+        if len(files) > (most := connection.getlimit(sqlite3.SQLITE_LIMIT_ATTACHED)):
+            raise Usage(f"{_SQL}: the statement names {len(files)} views, and {most} are the most", "ask in several")
+        for number, (view, path) in enumerate(files.items()):
+            connection.execute("attach ? as ?", (readonly_uri(path), f"view{number}"))
+            connection.execute(f"create temp view {quote(view)} as select * from view{number}.{quote(view)}")  # noqa: S608 (quoted)
+        connection.text_factory = _decode
+        connection.execute("begin")
+        with _only_reading(connection, files, _SQL, _statement_hint):
+            cursor = connection.execute(sql, dict(params))
+            columns = _tell_apart([column[0] for column in cursor.description])
+            yield columns
+            for row in cursor:
+                for name, value in zip(columns, row, strict=True):
+                    if isinstance(value, bytes) or value in (float("inf"), float("-inf")):
+                        raise _no_json(name, value)
+                yield row
 
 
-def _checked(where: str | None) -> str:
-    """Return an expression that cannot reach out of the parentheses it is put in."""
-    depth, something = 0, False
-    for token in _TOKEN.finditer(where or ""):
-        text = token["other"] or ""
-        something = something or token.lastgroup != "comment"
-        depth += (text == "(") - (text == ")")
-        if depth < 0 or text in (";", "'", '"', "`", "["):
-            raise Usage(
-                f"{where!r} is not one expression",
-                "check its parentheses and quotes, as in \"qty < 5 and name = 'mug'\"",
-            )
-        if token["comment"] and token["comment"].startswith("/*") and not token["comment"].endswith("*/"):
-            raise Usage(f"{where!r} has a comment without an end", "end it with */")
-    if depth or not something:
-        raise Usage(f"{where!r} is not one expression", 'check its parentheses, as in "qty < 5 and (a or b)"')
-    return where or ""
+def _decode(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
-def _member(name: str) -> str:
-    if '"' in name or "\\" in name:
-        raise Usage(
-            f"the name {name!r} holds a quote or a backslash",
-            "ask for it with a LIKE on value, or declare no such names",
+def _no_json(name: str, value: SqlValue | bytes) -> Usage:
+    if isinstance(value, bytes):
+        return Usage(
+            f"{_SQL}: column {name!r} holds a blob, which JSON cannot", f"select hex({name}), or cast({name} as text)"
         )
-    path = f'$."{name}"'
-    return f"json_extract(value, {text_literal(path)})"
+    return Usage(f"{_SQL}: column {name!r} holds an infinite number, which JSON cannot", f"select cast({name} as text)")
+
+
+def _tell_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of which no two are the same, as SQLite does it for the columns of a view: ``key``, ``key:1``."""
+    taken: dict[str, None] = {}
+    for name in names:
+        free, number = name, 0
+        while free in taken:
+            number += 1
+            free = f"{name}:{number}"
+        taken[free] = None
+    return tuple(taken)
+
+
+def _member(name: str, source: str) -> str:
+    """Return the SQL for a value's member; NULL where the value is no object, or has none of that name."""
+    if name and not any(char in '"\\' or char < " " for char in name):
+        path = f'$."{name}"'
+        return f"json_extract({source}.value, {text_literal(path)})"
+    # Versions of SQLite differ in how a path spells what JSON escapes.
+    return f"(select m.value from json_each({source}.value) as m where m.key = {text_literal(name)})"  # noqa: S608
+
+
+def _sort_term(term: str, table: str, known: Collection[str]) -> str:
+    """Return the SQL for a name to sort by, written as it would be in an expression."""
+    tokens = tokenise(term.removeprefix("-"), _SORT)
+    if len(tokens) != 1 or tokens[0].kind not in ("name", "quoted"):
+        dotted = dotted_name_in(tokens)
+        raise Usage(
+            f"{_SORT} {term!r} is not one name",
+            f"for what lies deeper: evcli {_SQL} \"select … order by json_extract(value, '$.{dotted}')\""
+            if dotted
+            else 'as in qty or -qty; one with other characters is written in "double quotes"',
+        )
+    name, row = tokens[0].text, quote(table)
+    of_row = f"{row}.{quote(name)}" if fold_case(name) in known else _member(name, row)
+    return of_row + " desc" * term.startswith("-")
+
+
+def _limit(limit: int | None) -> str:
+    if limit is None:
+        return ""
+    if not 0 <= limit < 1 << 63:
+        raise Usage(f"--limit {limit} is no number of rows", "as in --limit 10")
+    return f" limit {int(limit)}"
+
+
+def _check_params(tokens: Iterable[Token], params: Mapping[str, SqlValue], what: str) -> None:
+    used = params_in(tokens)
+    for name in used:
+        if name not in params:
+            raise Usage(f"{what}: :{name} has no value", f"give it one: --param {name}=text, or {name}:=5 for a number")
+    for name, value in params.items():
+        if name not in used:
+            raise Usage(f"{what}: there is no :{name} to take the value of --param {name}", f"write it as :{name}")
+        if not isinstance(value, str | int | float | None):
+            raise Usage(
+                f"the parameter {name!r} is no single value but {kind_of(value)}", "give a text, a number or null"
+            )
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise Usage(
+                f"the parameter {name!r} is too large for SQL: {value}", "whole numbers have 64 bits with a sign"
+            )
+        if isinstance(value, str) and not value.isascii():
+            check_utf8(value, f"the parameter {name!r}")
 
 
 @contextmanager
-def _only_reading(connection: "sqlite3.Connection") -> Iterator[None]:
-    _restrict(connection)
-    try:
-        yield
-    finally:
-        connection.set_authorizer(None)
-        connection.set_progress_handler(None, 0)
+def _only_reading(connection: "sqlite3.Connection", tables: Collection[str], what: str, hint: _Hint) -> Iterator[None]:
+    """Let a connection do nothing but read these tables; an interruption is one, and errors of a user's SQL are told.
 
-
-def _restrict(connection: "sqlite3.Connection") -> None:
-    """Let a connection do nothing but read, and let it be interrupted."""
+    Raises:
+        Usage: What SQLite says of the user's SQL, or what that is not allowed to do.
+    """
     import sqlite3
 
-    allowed = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
-
-    def authorize(action: int, _one: str | None, other: str | None, _database: str | None, _by: str | None) -> int:
-        if action in allowed or (
-            action == sqlite3.SQLITE_FUNCTION and (other or "").lower() not in _FORBIDDEN_FUNCTIONS
-        ):
-            return sqlite3.SQLITE_OK
-        return sqlite3.SQLITE_DENY
-
-    connection.set_authorizer(authorize)
+    refused: list[str] = []
+    # SQLite defines these when they are first used, which looks like writing.
+    connection.execute("select 1 from json_each('[]'), json_tree('[]')")
+    connection.set_authorizer(_authorizer({fold_case(table) for table in (*tables, *_TABLE_FUNCTIONS)}, refused))
     # Python looks for signals between its own steps: without this, Ctrl-C would wait for SQLite.
     connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_LOOKS)
-
-
-def _execute(
-    connection: "sqlite3.Connection", sql: str, params: Mapping[str, SqlValue], *, hint: Hint
-) -> "sqlite3.Cursor":
-    with _telling(hint):
-        return connection.execute(sql, dict(params))
-
-
-def _step(cursor: "sqlite3.Cursor", *, hint: Hint) -> Iterator[tuple[Any, ...]]:
-    with _telling(hint):
-        yield from cursor
-
-
-@contextmanager
-def _telling(hint: Hint) -> Iterator[None]:
-    """Let what is wrong with a user's SQL be told as that, an interruption be one, and all else pass."""
-    import sqlite3
-
     try:
         yield
-    except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
-        problem = str(error)
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL) & 0xFF
         if code == sqlite3.SQLITE_INTERRUPT:
             raise KeyboardInterrupt from error
-        if code == sqlite3.SQLITE_AUTH:
-            raise Usage(f"that is not allowed here: {problem}", "queries only read: one select over views") from error
-        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISMATCH):
-            raise Usage(f"SQL: {problem}", hint(problem)) from error
-        raise
-
-
-def _rows_of(connection: "sqlite3.Connection", cursor: "sqlite3.Cursor", hint: Hint) -> Iterator[tuple[Any, ...]]:
-    try:
-        yield from _step(cursor, hint=hint)
+        if code not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH):
+            raise
+        if refused:
+            raise _not_allowed(what, refused[0]) from error
+        raise Usage(f"{what}: {error}", hint(str(error))) from error
     finally:
-        connection.close()
+        with suppress(sqlite3.ProgrammingError):  # closed before the last row was read
+            connection.set_authorizer(None)
+            connection.set_progress_handler(None, 0)
 
 
-def _expression_hint(problem: str) -> str:
-    if problem.startswith("no such column") and "." in problem:
-        return "for what lies deeper in the value: json_extract(value, '$.address.city')"
-    if "binding" in problem or "parameter" in problem:
-        return "give each :name its value: --param name=text, or name:=5"
-    return "it is an expression of SQLite's over one row, as in \"qty < 5 and name like '%mug%'\""
+def _authorizer(tables: Collection[str], refused: list[str]) -> Callable[..., int]:
+    """Return what allows reading ``tables``, and adds to ``refused`` whatever else is tried."""
+    import sqlite3
+
+    def authorize(action: int, one: str | None, two: str | None, _database: str | None, _by: str | None) -> int:
+        if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_READ:
+            if fold_case(one or "") in tables:
+                return sqlite3.SQLITE_OK
+            refused.append(f"reading {one}")
+        elif action == sqlite3.SQLITE_FUNCTION:
+            if fold_case(two or "") not in _FORBIDDEN_FUNCTIONS:
+                return sqlite3.SQLITE_OK
+            refused.append(f"{two}()")
+        else:
+            refused.append("anything else")
+        return sqlite3.SQLITE_DENY
+
+    return authorize
 
 
-def _statement_hint(problem: str, files: Mapping[str, str]) -> str:
-    if problem.startswith("no such table"):
-        return f"the tables are the views of evcli.toml{'; it names ' + ', '.join(files) if files else ''}"
-    if problem.startswith("no such column"):
-        return "a view has key, value, version, position and its columns; for others json_extract(value, '$.name')"
-    if "binding" in problem or "parameter" in problem:
-        return "give each :name its value: --param name=text, or name:=5"
-    return "it is one select of SQLite's over views"
+def _not_allowed(what: str, tried: str) -> Usage:
+    return Usage(f"{what} only reads views: {tried} is not allowed", "ask with one select; see 'evcli view list'")
+
+
+def _expression_hint(problem: str, ambiguous: Sequence[str], dotted: str | None) -> str:
+    for name in ambiguous:
+        if problem.endswith(f"no such column: {name}"):
+            return f"it is written in two ways that differ only in case: use json_extract(value, '$.{name}')"
+    if dotted and ("no such column" in problem or 'near "."' in problem):
+        return f"what lies deeper is written json_extract(value, '$.{dotted}')"
+    if "syntax error" in problem:
+        return 'as in "qty < 5 and name like :name"; a name that is a keyword is written in "double quotes"'
+    return _MANUAL
+
+
+def _statement_hint(problem: str) -> str:
+    if "no such table" in problem:
+        return 'see what views there are: evcli view list; one with a dash is written in "double quotes"'
+    if "no such column" in problem:
+        return "a view has key, value, version, position and its columns; for members json_extract(value, '$.name')"
+    return _MANUAL

@@ -89,8 +89,9 @@ def test_until_answers_as_of_then_by_time_and_leaves_the_file_alone(tmp_path: Pa
     assert ask(store)[1].rebuilt == "first use"
 
 
-@pytest.mark.parametrize("harm", ["delete", "truncate", "flip", "zero", "append", "garbage"])
-def test_whatever_happens_to_a_file_of_the_cache_changes_no_answer(tmp_path: Path, harm: str) -> None:
+@pytest.mark.parametrize("in_wal", [True, False], ids=["rows in the WAL", "rows in the file"])
+@pytest.mark.parametrize("harm", ["delete", "truncate", "flip", "zero", "append", "garbage", "edit"])
+def test_whatever_happens_to_a_file_of_the_cache_changes_no_answer(tmp_path: Path, harm: str, *, in_wal: bool) -> None:
     rng = random.Random(harm)
     store = shop(tmp_path)
     for _ in range(30):
@@ -98,10 +99,14 @@ def test_whatever_happens_to_a_file_of_the_cache_changes_no_answer(tmp_path: Pat
         ask(store)  # a WAL with many commits
     expected = ask(store)[0]
     rebuilt = 0
+    if in_wal:
+        store.append("elsewhere/x", random_events(rng, 1))
+    else:
+        path_for_others(kept(store))
     for path in sorted(folder_of(tmp_path).rglob("*")):
         if path.is_dir() or not path.exists():
             continue
-        for _ in range(6 if harm == "flip" else 1):
+        for _ in range(10 if harm == "flip" else 1):
             do_harm(path, harm, rng)
             found, explained = ask(store)
             assert found == expected, path.name
@@ -125,6 +130,8 @@ def do_harm(path: Path, harm: str, rng: random.Random) -> None:
         path.write_bytes(text[:at] + bytes(len(text) - at))
     elif harm == "append":
         path.write_bytes(text + b"more")
+    elif harm == "edit":  # what no checksum of SQLite's is over
+        path.write_bytes(text.replace(b'"updated":"20', b'"updated":"19'))
     elif harm == "garbage":
         path.write_bytes(rng.randbytes(len(text)))
 

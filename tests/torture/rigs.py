@@ -18,6 +18,7 @@ MODULES = (
     "locks",
     "clock",
     "terminal",
+    "views",
 )
 
 

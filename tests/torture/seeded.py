@@ -19,10 +19,11 @@ FAULTS = "tests/torture/test_rigs.py -k fsync"
 TORN = "tests/storage/test_torn.py"
 FILES = "tests/storage/test_files.py"
 MANY = "tests/storage/test_concurrency.py"
+VIEWS = "tests/torture/test_rigs.py -k views"
 
 
 class Seed(NamedTuple):
-    """A bug: its name, the file, what is replaced by what (once), and the tests that are to catch it."""
+    """A bug: its name, the file (in ``storage``), what is replaced by what (once), and the tests that are to catch it."""
 
     name: str
     file: str
@@ -208,7 +209,40 @@ SEEDS = (
         "    for write in writes:\n        check_expected(write.stream, write.expect, tips[write.stream].version)\n    remaining = leave_out_repeats(writes, find)\n",
         "tests/storage/test_contract.py",
     ),
+    Seed(
+        "rows and checkpoint of a view in separate transactions",
+        "read_side/folding.py",
+        "            with self._file.transaction(self.checkpoint):\n",
+        "            if self._file.checkpoint() == self.checkpoint:\n",
+        VIEWS,
+    ),
+    Seed(
+        "a view's file is believed whatever happened to it",
+        "view_folder.py",
+        "return _guard(self.path_of(slot)) == slot.guard",
+        "return os.path.exists(self.path_of(slot))",
+        "tests/read_side/test_views.py",
+    ),
+    Seed(
+        "a view goes on with another history",
+        "read_side/keeping.py",
+        "return self.store.holds(checkpoint.head_position, checkpoint.head_hash)",
+        "return bool(checkpoint)",
+        "tests/read_side/test_views.py",
+    ),
+    Seed(
+        "a subscription remembers an event before it is handled",
+        "read_side/running.py",
+        "self._window[item.position] = False",
+        "self._window[item.position] = True",
+        VIEWS,
+    ),
 )
+
+
+def path_of(seed: Seed, root: Path) -> Path:
+    """Return the path of a seed's file in the project at ``root``."""
+    return root / "evcli" / (seed.file if "/" in seed.file else f"storage/{seed.file}")
 
 
 def plant(seed: Seed, root: Path) -> None:
@@ -217,7 +251,7 @@ def plant(seed: Seed, root: Path) -> None:
     Raises:
         LookupError: If the line it replaces is not there just once: the seed is stale.
     """
-    path = root / "evcli" / "storage" / seed.file
+    path = path_of(seed, root)
     text = path.read_text()
     if text.count(seed.old) != 1:
         raise LookupError(f"{seed.name}: found {text.count(seed.old)} times in {seed.file}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from evcli import Store
@@ -41,7 +42,7 @@ def _kill_workers(seed: int, rounds: int, folder: Path, figures: Figures) -> Non
     writers = [fork(partial(_write, folder, seed + number)) for number in range(_WRITERS)]
     try:
         for round_ in range(rounds):
-            _kill([partial(_work, folder) for _ in range(2)], chance, longest=0.05)
+            _kill([partial(_work, folder), partial(_work_on, folder)], chance, longest=0.05)
             figures.states += 1
             if round_ % 10 == 0:
                 for name in ("stock", "streams"):
@@ -121,15 +122,22 @@ def _work(folder: Path) -> None:
     work(store.log, views, lambda _view, _outcome: None)
 
 
+def _work_on(folder: Path) -> None:
+    """Fold without a pause, so that most kills come in the middle of it."""
+    store = shop(folder, _BOTH)
+    while True:
+        work_once(store.kept_views(), lambda _view, _outcome: None)
+
+
 def _write(folder: Path, seed: int) -> None:
     store, chance = shop(folder, _BOTH), random.Random(seed)
     while True:
-        _append(store, chance, chance.randint(1, 4))
+        _append(store, chance, chance.randint(1, 12))
         time.sleep(0.005)
 
 
 def _append(store: Store, chance: random.Random, count: int) -> None:
-    store.append(f"inventory/{chance.choice('xyz')}", random_events(chance, count))
+    store.append(f"inventory/{chance.choice('xyz')}", random_events(chance, count, ascii_uppercase))
 
 
 RIG = Rig("views", run)

@@ -1,0 +1,217 @@
+"""Subscriptions: each event once it is out of doubt, at least once, from a durable place by name."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from evcli.domain.events import Event
+from evcli.domain.names import compile_glob, select_by
+from evcli.errors import Busy, Damaged, NotFound, Refused, Usage
+from evcli.storage.codec import loads
+from evcli.storage.contract import EventStore, Head
+from evcli.storage.subscription_files import Progress, SubscriptionFiles
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
+_PAUSE: Final = 0.05
+
+
+class Item(NamedTuple):
+    """An event to be handled: its stored line, and what it is."""
+
+    line: bytes
+    event: Event
+
+    @property
+    def position(self) -> int:
+        """Its place in the store."""
+        return self.event["position"]
+
+
+class Feed:
+    """The events after a place, as far as no crash takes them away any more.
+
+    Args:
+        store: The store.
+        patterns: Which streams.
+        types: Which types, and globs over them; none for all.
+        progress: Where to begin.
+
+    Raises:
+        Damaged: If the store's history is another than the one that the progress is of.
+    """
+
+    def __init__(self, store: EventStore, patterns: Sequence[str], types: Sequence[str], progress: Progress) -> None:
+        self._store = store
+        self._wanted = select_by(patterns)
+        self._globs = [compile_glob(glob) for glob in types]
+        self._done = frozenset(progress.done)
+        self._require_same(progress.head_position, progress.head_hash)
+        self.position = progress.position
+        self.head = Head(progress.head_position, progress.head_hash, "", -1)
+
+    def has_more(self) -> bool:
+        """Say, at the cost of one look, whether there may be new events."""
+        return self._store.has_more(self.head)
+
+    def items(self) -> Iterator[Item]:
+        """Yield what is there now and is wanted; afterwards ``position`` is the end of it.
+
+        Raises:
+            Damaged: If the store does not verify, or another history was put in its place.
+        """
+        head = self._store.settled_head()
+        if head.position < self.head.position:
+            self._require_same(self.head.position, self.head.hash)
+            return  # the last commit, known before, is being settled
+        self._require_same(self.head.position, self.head.hash)
+        self.head = head
+        for lines in self._store.read_all(end=head.position, after=self.position, wanted=self._wanted):
+            for line in lines:
+                event: Event = loads(line)
+                if self._globs and not any(matches(event["type"]) for matches in self._globs):
+                    continue
+                if event["position"] not in self._done:
+                    yield Item(line, event)
+        self.position = head.position
+
+    def _require_same(self, position: int, digest: str) -> None:
+        if not self._store.holds(position, digest):
+            raise Damaged(
+                "journal.jsonl",
+                0,
+                "its history is another than the one that was handled so far (was a backup restored?)",
+                "see what was handled ('evcli on --status NAME'), then say where to go on: evcli on --reset NAME --at …",
+            )
+
+
+def files_of(state: str | None, store: EventStore, name: str) -> SubscriptionFiles:
+    """Return the files of a subscription, which need not be there yet.
+
+    Raises:
+        Refused: If that cannot be a name.
+        Usage: If there is no state directory.
+    """
+    if not _NAME(name):
+        raise Refused(
+            f"{name!r} cannot be a subscription's name", "letters, digits, '.', '_' and '-', at most 64 of them"
+        )
+    return SubscriptionFiles(os.path.join(_folder(state, store), name))
+
+
+def all_files(state: str | None, store: EventStore) -> list[SubscriptionFiles]:
+    """Return the files of all subscriptions to a store, by name."""
+    folder = _folder(state, store)
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    found = [SubscriptionFiles(os.path.join(folder, name)) for name in names]
+    return [files for files in found if files.exist()]
+
+
+def begin(store: EventStore, files: SubscriptionFiles, start: str | None) -> Progress:
+    """Return how far a subscription has got; a new one begins as ``start`` says. The lock is held.
+
+    Raises:
+        Usage: If it is new, and ``start`` does not say where it begins.
+    """
+    if files.exist():
+        return files.progress()
+    if start is None:
+        raise Usage(
+            f"{files.name} is a new subscription: it does not say whether what was recorded before concerns it",
+            "say --start first (everything), or --start now (only what comes)",
+        )
+    files.start(place(store, start))
+    return files.progress()
+
+
+def handled_one_by_one(
+    store: EventStore,
+    files: SubscriptionFiles,
+    patterns: Sequence[str],
+    types: Sequence[str],
+    start: str | None,
+    *,
+    follow: bool,
+) -> Iterator[Event]:
+    """Yield events; each is handled once the next one is asked for. ``follow`` waits for what comes.
+
+    Raises:
+        Busy: If somebody else handles the subscription's events.
+        Usage: If it is new, and ``start`` does not say where it begins.
+    """
+    with files.lock() as free:
+        if not free:
+            raise busy(files)
+        feed = Feed(store, patterns, types, begin(store, files, start))
+        progress = files.keep()
+        try:
+            while True:
+                for item in feed.items():
+                    yield item.event
+                    progress.write(Progress(item.position, (), feed.head.position, feed.head.hash))
+                progress.write(Progress(feed.position, (), feed.head.position, feed.head.hash))
+                progress.sync()
+                if not follow:
+                    return
+                while not feed.has_more():
+                    time.sleep(_PAUSE)
+        finally:
+            progress.close()
+
+
+def place(store: EventStore, text: str) -> Progress:
+    """Return the progress that ``first``, ``now`` or a position stands for: what is up to it is handled.
+
+    Raises:
+        Usage: If it is none of them, or beyond the end.
+    """
+    head = store.settled_head()
+    if text == "now":
+        return Progress(head.position, (), head.position, head.hash)
+    position = 0 if text == "first" else int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= position <= head.position:
+        raise Usage(f"{text!r} is no place in this store", f"say first, now, or a position up to {head.position}")
+    return Progress(position, (), head.position, head.hash)
+
+
+def reset(store: EventStore, files: SubscriptionFiles, at: str, *, dry_run: bool) -> Progress:
+    """Set how far a subscription has got, and return it.
+
+    Raises:
+        NotFound: If there is no such subscription.
+        Busy: If somebody is handling its events.
+    """
+    require(files)
+    progress = place(store, at)
+    with files.lock() as free:
+        if not free:
+            raise busy(files)
+        if not dry_run:
+            files.start(progress)
+    return progress
+
+
+def require(files: SubscriptionFiles) -> SubscriptionFiles:
+    """Return the files if there is such a subscription.
+
+    Raises:
+        NotFound: If there is not.
+    """
+    if not files.exist():
+        raise NotFound(f"no subscription {files.name}", "see what there is: evcli on --list", subscription=files.name)
+    return files
+
+
+def busy(files: SubscriptionFiles) -> Busy:
+    """Make the error for a name that another run holds."""
+    return Busy(f"another run of subscription {files.name} is going on", "stop it first, or take another --name")
+
+
+def _folder(state: str | None, store: EventStore) -> str:
+    if state is None:
+        raise Usage("there is no directory to remember subscriptions in", "name one: EVCLI_STATE=DIR")
+    return os.path.join(state, store.id, "subscriptions")

@@ -1,0 +1,210 @@
+"""What is kept of a subscription, in the user's state directory: how far it has got, and what it could not handle.
+
+The progress is written in place, into two slots in turn, each with a digest: a write that is torn by a power cut loses
+that write and no more. A process that is killed loses nothing that it wrote.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+
+from evcli.domain.events import Event
+from evcli.errors import StorageFailed
+from evcli.storage.codec import dump, loads
+from evcli.storage.files import (
+    close,
+    folder_lock,
+    make_private_folder,
+    read_at,
+    replace_file,
+    sync_data,
+    sync_tree_above,
+    write_all,
+)
+
+MOST_AHEAD: Final = 200
+"""How many positions ``Progress.done`` may hold."""
+_SLOT: Final = 4096
+_PROGRESS: Final = "progress"
+_ABOUT: Final = "subscription.json"
+_DEAD: Final = "dead-letters.jsonl"
+_EVENT_KEY: Final = b',"event":'
+
+
+class Progress(NamedTuple):
+    """How far a subscription has got: all up to ``position`` is handled, and above it what is in ``done``.
+
+    ``head_position`` and ``head_hash`` name the history by the end of a commit, at or after all of them.
+    """
+
+    position: int
+    done: tuple[int, ...]
+    head_position: int
+    head_hash: str
+
+
+class DeadLetter(NamedTuple):
+    """An event that could not be handled: what is known of the failure, and its stored line."""
+
+    about: Mapping[str, Any]
+    line: bytes
+
+    @classmethod
+    def of(cls, line: bytes, **failure: Any) -> "DeadLetter":  # noqa: ANN401 (JSON values)
+        """Make one of an event's line and what is to be told of the failure."""
+        event: Event = loads(line)
+        about = {"position": event["position"], "stream": event["stream"], "version": event["version"]}
+        return cls({**about, "type": event["type"], **failure}, line)
+
+
+class SubscriptionFiles:
+    """The files of one subscription."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.name = os.path.basename(folder)
+
+    def exist(self) -> bool:
+        """Say whether there is such a subscription."""
+        return os.path.lexists(self._path(_PROGRESS))
+
+    def lock(self) -> AbstractContextManager[bool]:
+        """Try to get the right to handle events; gives whether it was free."""
+        make_private_folder(self.folder)
+        return folder_lock(self.folder)
+
+    def is_running(self) -> bool:
+        """Say whether somebody handles events."""
+        with folder_lock(self.folder) as free:
+            return not free
+
+    def start(self, progress: Progress) -> None:
+        """Make the subscription, or set how far it has got, durably; the lock is held."""
+        text = _encode(1, progress)
+        replace_file(self._path(_PROGRESS), text + b" " * _SLOT, durable=True)
+        sync_tree_above(self.folder)
+
+    def progress(self) -> Progress:
+        """Return how far it has got.
+
+        Raises:
+            StorageFailed: If that cannot be read.
+        """
+        with open(self._path(_PROGRESS), "rb") as file:
+            return _newest(self.name, file.read(2 * _SLOT))[1]
+
+    def keep(self) -> "ProgressFile":
+        """Open the progress for writing; the lock is held."""
+        return ProgressFile(self.name, self._path(_PROGRESS))
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Remember what the subscription is to, and what handles it."""
+        if self.about() != about:
+            replace_file(self._path(_ABOUT), json.dumps(about).encode(), durable=True)
+
+    def about(self) -> dict[str, Any]:
+        """Return what was remembered; nothing where there is none."""
+        with suppress(OSError, ValueError), open(self._path(_ABOUT), "rb") as file:
+            found = json.load(file)
+            return found if isinstance(found, dict) else {}
+        return {}
+
+    def bury(self, letters: Iterable[DeadLetter]) -> None:
+        """Add dead letters, durably; the lock is held."""
+        fd = os.open(self._path(_DEAD), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+            # A line that was cut short by a power cut was of a letter that the progress does not know.
+            torn = size and read_at(fd, 1, size - 1) != b"\n"
+            write_all(fd, b"\n" * bool(torn) + b"".join(map(_letter_line, letters)), size)
+            sync_data(fd)
+        finally:
+            close(fd)
+        if not size:
+            sync_tree_above(self.folder)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the dead letters, the oldest first."""
+        with suppress(FileNotFoundError), open(self._path(_DEAD), "rb") as file:
+            return [letter for line in file if (letter := _read_letter(line))]
+        return []
+
+    def replace_dead_letters(self, letters: Iterable[DeadLetter]) -> None:
+        """Keep these dead letters and no others, durably; the lock is held."""
+        replace_file(self._path(_DEAD), b"".join(map(_letter_line, letters)), durable=True)
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+
+class ProgressFile:
+    """A subscription's progress, open for writing."""
+
+    def __init__(self, name: str, path: str) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            self._number, self.progress = _newest(name, read_at(self._fd, 2 * _SLOT, 0))
+        except BaseException:
+            close(self._fd)
+            raise
+        self._synced = True
+
+    def write(self, progress: Progress) -> None:
+        """Write how far it has got: a kill does not undo it, a power cut may until `sync`."""
+        if progress == self.progress:
+            return
+        self._number += 1
+        self.progress = progress
+        write_all(self._fd, _encode(self._number, progress), (self._number + 1) % 2 * _SLOT)
+        self._synced = False
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        if not self._synced:
+            sync_data(self._fd)
+            self._synced = True
+
+    def close(self) -> None:
+        """Make what was written durable, and close the file."""
+        try:
+            self.sync()
+        finally:
+            close(self._fd)
+
+
+def _encode(number: int, progress: Progress) -> bytes:
+    assert len(progress.done) <= MOST_AHEAD
+    text = json.dumps([number, *progress], separators=(",", ":")).encode()
+    slot = sha256(text).hexdigest().encode() + b" " + text + b"\n"
+    assert len(slot) <= _SLOT
+    return slot.ljust(_SLOT)
+
+
+def _newest(name: str, text: bytes) -> tuple[int, Progress]:
+    found: list[tuple[int, Progress]] = []
+    for slot in (text[:_SLOT], text[_SLOT:]):
+        digest, _, written = slot.rstrip().partition(b" ")
+        if written and sha256(written).hexdigest().encode() == digest:
+            number, position, done, head_position, head_hash = json.loads(written)
+            found.append((number, Progress(position, tuple(done), head_position, head_hash)))
+    if not found:
+        raise StorageFailed(
+            f"the progress of subscription {name} cannot be read: neither of its two records is whole",
+            f"say where to go on: evcli on --reset {name} --at now (or a position)",
+        )
+    return max(found)
+
+
+def _letter_line(letter: DeadLetter) -> bytes:
+    return dump(dict(letter.about))[:-1] + _EVENT_KEY + letter.line + b"}\n"
+
+
+def _read_letter(line: bytes) -> DeadLetter | None:
+    about, key, event = line.rstrip(b"\n").partition(_EVENT_KEY)
+    try:
+        return DeadLetter(loads(about + b"}"), event[:-1]) if key and loads(event[:-1]) else None
+    except ValueError:
+        return None
