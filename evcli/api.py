@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from evcli.asking import AskedView
     from evcli.project.config import Config
     from evcli.read_side.folding import Progress
-    from evcli.read_side.keeping import KeptView, ViewDefinition
+    from evcli.read_side.keeping import KeptView
     from evcli.storage.subscription_files import SubscriptionFiles
 
 
@@ -331,20 +331,17 @@ class Store:
         Raises:
             NotFound: If there is no such view.
         """
-        return self._keep(self.config.view(name), progress)
+        from evcli.asking import keep
+
+        return keep(self.log, self.config.view(name), cache=self._cache, state=self._state, progress=progress)
 
     def kept_views(self, *, progress: "Progress | None" = None) -> "list[KeptView]":
         """Return all views, as ``evcli.toml`` has them now."""
+        from evcli.asking import keep
+
         config = self._load_config() if self._load_config else self.config
-        return [self._keep(definition, progress) for definition in config.views]
-
-    def _keep(self, definition: "ViewDefinition", progress: "Progress | None") -> "KeptView":
-        from evcli.read_side.keeping import KeptView
-        from evcli.storage.skipped import Skipped
-
-        skips = os.path.join(self._state, self.log.id, "views") if self._state else None
-        skipped = Skipped(skips, definition.name)
-        return KeptView(self.log, definition, cache=self._cache, skipped=skipped, progress=progress)
+        given = {"cache": self._cache, "state": self._state}
+        return [keep(self.log, definition, **given, progress=progress) for definition in config.views]
 
     # subscriptions
 

@@ -93,6 +93,11 @@ step "A worker keeps views current (here once, as cron would), and says how each
 run work --once
 run view list
 
+step "A subscription runs a program for each event, and remembers under its name what was handled."
+run on 'accounts/*' --type account.closed --name farewell --start first --once -- \
+  sh -c 'echo "bye, $EVCLI_STREAM"'
+run on --list
+
 step "Is every byte what it was? All seals and hashes are checked, back to the first."
 run verify
 

@@ -43,7 +43,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli.output", "domain.terminal"},
     "platformdirs": {"places"},
-    "sqlite3": {"storage.ids", "storage.view_file", "storage.view_sql"},
+    "sqlite3": {"storage.ids", "storage.sql_reading", "storage.view_file", "storage.view_sql"},
 }
 PURE = {"os", "io", "sys", "time", "random", "secrets", "subprocess", "socket", "pathlib", "shutil", "tempfile", "uuid"}
 

@@ -2,30 +2,45 @@
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event as Flag
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
 from evcli.cli.options import Context, DryRun
 from evcli.domain.instants import parse_duration
-from evcli.errors import AnswerIsNo, Usage
+from evcli.errors import AnswerIsNo, StorageFailed, Usage
 from evcli.read_side.running import Handling, Runner, run_program
-from evcli.read_side.subscriptions import Feed, Item, begin, busy, require, reset
+from evcli.read_side.subscriptions import Feed, Item, begin, busy, check_patterns, check_start, place, require, reset
 from evcli.storage.codec import loads
-from evcli.storage.subscription_files import DeadLetter, SubscriptionFiles
+from evcli.storage.contract import EventStore
+from evcli.storage.subscription_files import DeadLetter, Progress, SubscriptionFiles
 
 EXAMPLES = """\
 evcli on 'accounts/*' --name greeter --start now --once -- sh -c 'echo "$EVCLI_STREAM $EVCLI_TYPE"'
-evcli on '**' --type 'money.*' --name archive --start first --batch 100 --once -- gzip -c
+evcli on '**' --type 'money.*' --name archive --start first --batch 100 --once -- wc -l
 evcli on --list
 evcli on --status archive
 evcli on --retry archive
 evcli on --reset archive --at first"""
 
-_COLUMNS = ("name", "position", "lag", "dead", "running", "to", "program")
+_COLUMNS: Final = ("name", "position", "lag", "dead", "running", "to", "program")
+_RETRIES: Final = 3
+_BACKOFF: Final = "1s"
+# What one can do, what goes with it, and how it is written.
+_PLAIN: Final = ("PATTERN", "--type", "--start", "--retries", "--backoff", "--batch", "--jobs", "--once", "--dry-run")
+_ACTS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "--name": (_PLAIN, "evcli on 'orders/*' --name mail --start now -- ./mail.sh"),
+    "--list": ((), "evcli on --list"),
+    "--status": ((), "evcli on --status mail"),
+    "--retry": (
+        ("PATTERN", "--retries", "--backoff", "--dry-run"),
+        "evcli on --retry mail, or with another -- PROGRAM",
+    ),
+    "--reset": (("--at", "--dry-run"), "evcli on --reset mail --at now"),
+}
 
 Words = Annotated[
     list[str] | None,
@@ -52,8 +67,8 @@ def run(
     name: Name = None,
     type: Types = None,  # noqa: A002 (the field's word)
     start: Start = None,
-    retries: Retries = 3,
-    backoff: Backoff = "1s",
+    retries: Retries = _RETRIES,
+    backoff: Backoff = _BACKOFF,
     batch: Batch = 1,
     jobs: Jobs = 1,
     once: Once = False,  # noqa: FBT002
@@ -70,112 +85,169 @@ def run(
     --name: at least once, in order per stream. A program that fails is run again (--retries, --backoff); then the
     event goes to the dead letters, and the next one is handled. See 'evcli help subscriptions'.
     """
-    given = {"--name": name, "--list": list_all, "--status": status, "--retry": retry, "--reset": reset_name}
-    acts = [option for option, value in given.items() if value]
-    if len(acts) > 1:
-        raise Usage(f"{' and '.join(acts)} do not go together", "one at a time")
-    if at is not None and not reset_name:
-        raise Usage("--at goes with --reset", "as in: evcli on --reset NAME --at now")
+    acts = {"--name": name, "--list": list_all or None, "--status": status, "--retry": retry, "--reset": reset_name}
+    options: dict[str, object] = {
+        "PATTERN": words,
+        "--type": type,
+        "--start": start,
+        "--once": once,
+        "--at": at,
+        "--dry-run": dry_run,
+    }
+    options |= {
+        "--retries": retries != _RETRIES,
+        "--backoff": backoff != _BACKOFF,
+        "--batch": batch > 1,
+        "--jobs": jobs > 1,
+    }
+    _check_together([act for act, value in acts.items() if value is not None], options)
     handling = Handling((), retries, parse_duration(backoff), batch, jobs)
     if list_all:
-        rows = [_status(context, files) for files in context.store.subscriptions()]
+        rows = [_listed(context, files) for files in context.store.subscriptions()]
         context.out.rows(_COLUMNS, rows, empty="no subscriptions")
-    elif status:
-        context.out.value(_status(context, require(context.store.subscription(status))))
-    elif reset_name:
+    elif status is not None:
+        files = require(context.store.subscription(status))
+        context.out.value(_status(context, files, files.progress()))
+    elif reset_name is not None:
         _reset(context, reset_name, at, dry_run=dry_run)
-    elif retry:
-        _retry(context, require(context.store.subscription(retry)), words or [], handling)
-    else:
-        return _handle(context, name, words or [], tuple(type or ()), start, handling, once=once)
+    elif retry is not None:
+        return _retry(context, require(context.store.subscription(retry)), words or [], handling, dry_run=dry_run)
+    elif name is not None:
+        subscribed = _Subscribed(context.store.subscription(name), (words or [""])[0], tuple(type or ()), start)
+        if dry_run:
+            return _preview(context, subscribed)
+        return _handle(context, subscribed, (words or [])[1:], handling, once=once)
     return None
 
 
+def _check_together(acts: Sequence[str], options: Mapping[str, object]) -> None:
+    """Say what does not go together, and what is missing."""
+    if not acts:
+        missing = "the subscription has no name" if options["PATTERN"] else "there is nothing to do"
+        raise Usage(missing, f"as in: {_ACTS['--name'][1]}")
+    act = acts[0]
+    goes_with, example = _ACTS[act]
+    wrong = [*acts[1:], *(option for option, given in options.items() if given and option not in goes_with)]
+    if wrong:
+        raise Usage(f"{act} and {wrong[0]} do not go together", f"as in: {example}")
+
+
+class _Subscribed(NamedTuple):
+    files: SubscriptionFiles
+    pattern: str
+    types: tuple[str, ...]
+    start: str | None
+
+    def check(self) -> None:
+        """Say what is missing, before anything is made."""
+        if not self.pattern:
+            raise Usage("a pattern is missing", f"as in: {_ACTS['--name'][1]}")
+        check_patterns([self.pattern])
+        check_start(self.files, self.start)
+
+    def feed(self, store: EventStore, progress: Progress) -> Feed:
+        return Feed(store, [self.pattern], self.types, name=self.files.name, progress=progress)
+
+
+def _preview(context: Context, subscribed: _Subscribed) -> int:
+    """Print the events that would be handled."""
+    subscribed.check()
+    store, files = context.store.log, subscribed.files
+    progress = files.progress() if files.exist() else place(store, str(subscribed.start))
+    items = subscribed.feed(store, progress).items()
+    context.out.events(item.line for item in items if item.position not in progress.done)
+    return 0
+
+
 def _handle(
-    context: Context,
-    name: str | None,
-    words: Sequence[str],
-    types: tuple[str, ...],
-    start: str | None,
-    handling: Handling,
-    *,
-    once: bool,
+    context: Context, subscribed: _Subscribed, program: Sequence[str], handling: Handling, *, once: bool
 ) -> int:
-    if name is None:
-        raise Usage("the subscription has no name", "give it one, under which it goes on next time: --name NAME")
-    if len(words) < 2:  # noqa: PLR2004 (a pattern and a program)
-        raise Usage(
-            "a pattern or a program is missing", "as in: evcli on 'orders/*' --name mail --start now -- ./mail.sh"
-        )
-    if start not in (None, "first", "now"):
-        raise Usage(f"--start {start!r} is neither first nor now", "say --start first, or --start now")
-    pattern, program = words[0], _runnable(words[1:])
-    store = context.store.log
-    files = context.store.subscription(name)
-    store.head()  # a store must be there
-    if not files.exist() and start is None:
-        begin(store, files, start)  # says what is missing, before anything is made
+    subscribed.check()
+    handling = _running(context, program, handling)
+    store, files, name = context.store.log, subscribed.files, subscribed.files.name
     with files.lock() as free:
         if not free and once:
             context.out.note(f"another run of subscription {name} is going on; nothing to do")
             return 0
         if not free:
             raise busy(files)
-        feed = Feed(store, [pattern], types, begin(store, files, start))
-        if files.about().get("pattern", pattern) != pattern:
-            context.out.note(f"{name} was to {files.about()['pattern']} before, and goes on from where that was")
-        files.describe({"pattern": pattern, "types": list(types), "program": list(program)})
+        feed = subscribed.feed(store, begin(store, files, subscribed.start))
+        before = files.about().get("pattern", subscribed.pattern)
+        if before != subscribed.pattern:
+            context.out.note(f"{name} was to {before} before, and goes on from where that was")
+        about = {"pattern": subscribed.pattern, "types": list(subscribed.types), "program": list(program)}
+        files.describe(about)
         with _stopped_by_signals() as stopped:
-            runner = Runner(files, feed, handling._replace(program=program), stop=stopped.flag, report=_teller(context))
+            runner = Runner(files, feed, handling, stop=stopped.flag, report=_teller(context))
             dead = runner.run(once=once)
     if stopped.signals:
         return 128 + stopped.signals[0]
     if dead:
         raise AnswerIsNo(
-            f"{dead} event{'s' if dead > 1 else ''} went to the dead letters of {name}",
+            f"{_counted(dead, 'event')} went to the dead letters of {name}",
             f"see why, then handle them again: evcli on --retry {name}",
         )
     return 0
 
 
-def _retry(context: Context, files: SubscriptionFiles, words: Sequence[str], handling: Handling) -> None:
-    program = _runnable(list(words) or files.about().get("program") or [])
+def _retry(
+    context: Context, files: SubscriptionFiles, words: Sequence[str], handling: Handling, *, dry_run: bool
+) -> int:
+    if dry_run:
+        context.out.events(letter.line for letter in files.dead_letters())
+        return 0
+    handling = _running(context, list(words) or files.about().get("program") or [], handling)
     with files.lock() as free:
         if not free:
             raise busy(files)
         letters = files.dead_letters()
-        left: list[DeadLetter] = []
+        left: list[DeadLetter | None] = [*letters]
         with _stopped_by_signals() as stopped:
-            for number, letter in enumerate(letters):
-                if stopped.flag.is_set():
-                    left += letters[number:]
-                    break
-                item = Item(letter.line, loads(letter.line))
-                ended = run_program(handling._replace(program=program), [item], stopped.flag)
-                if ended.code != 0:
-                    left.append(letter)
-        if len(left) < len(letters):
-            files.replace_dead_letters(left)
-    context.out.note(f"dead letters of {files.name} handled: {len(letters) - len(left)} of {len(letters)}")
+            try:
+                for number, letter in enumerate(letters):
+                    item = Item(letter.line, loads(letter.line))
+                    if not stopped.flag.is_set() and run_program(handling, [item], stopped.flag).code == 0:
+                        left[number] = None
+            finally:
+                if None in left:
+                    files.replace_dead_letters(letter for letter in left if letter)
+    left = [letter for letter in left if letter]
+    record = {"name": files.name, "handled": len(letters) - len(left), "left": len(left)}
+    context.out.record(record, f"dead letters of {files.name} handled: {len(letters) - len(left)} of {len(letters)}")
+    if stopped.signals:
+        return 128 + stopped.signals[0]
     if left:
-        raise AnswerIsNo(f"{len(left)} dead letters of {files.name} are left", f"they are in {files.folder}")
+        raise AnswerIsNo(
+            f"{_counted(len(left), 'dead letter')} of {files.name} could not be handled",
+            f"see them with their exit codes: {files.dead_letter_path}",
+        )
+    return 0
 
 
 def _reset(context: Context, name: str, at: str | None, *, dry_run: bool) -> None:
     if at is None:
-        raise Usage("--reset does not say where to go on", "say --at first, --at now, or --at POSITION")
+        raise Usage("--reset does not say where to go on", f"say --at first, now or a position: {_ACTS['--reset'][1]}")
     progress = reset(context.store.log, context.store.subscription(name), at, dry_run=dry_run)
     would = "would go on" if dry_run else "goes on"
-    context.out.note(f"subscription {name} {would} after position {progress.position}")
+    record = {"name": name, "position": progress.position, "reset": not dry_run}
+    context.out.record(record, f"subscription {name} {would} after position {progress.position}")
 
 
-def _status(context: Context, files: SubscriptionFiles) -> dict[str, Any]:
-    progress, about = files.progress(), files.about()
-    lag = max(0, context.store.head().position - progress.position - len(progress.done))
+def _listed(context: Context, files: SubscriptionFiles) -> dict[str, Any]:
+    try:
+        return _status(context, files, files.progress())
+    except StorageFailed as failed:  # the others are to be seen all the same
+        context.out.note(str(failed))
+        return _status(context, files, None)
+
+
+def _status(context: Context, files: SubscriptionFiles, progress: Progress | None) -> dict[str, Any]:
+    about = files.about()
+    behind = context.store.head().position - progress.position - len(progress.done) if progress else None
     return {
         "name": files.name,
-        "position": progress.position,
-        "lag": lag,
+        "position": progress.position if progress else None,
+        "lag": max(0, behind) if behind is not None else None,
         "dead": len(files.dead_letters()),
         "running": files.is_running(),
         "to": " ".join([about.get("pattern", ""), *(f"--type {glob}" for glob in about.get("types", []))]),
@@ -184,12 +256,16 @@ def _status(context: Context, files: SubscriptionFiles) -> dict[str, Any]:
     }
 
 
-def _runnable(program: Sequence[str]) -> Sequence[str]:
+def _running(context: Context, program: Sequence[str], handling: Handling) -> Handling:
     if not program:
-        raise Usage("there is no program to run", "name it after --, as in: … -- ./mail.sh")
+        raise Usage("there is no program to run", f"name it after --, as in: {_ACTS['--name'][1]}")
     if shutil.which(program[0]) is None:
         raise Usage(f"there is no program {program[0]!r} that may be run", "check its path, and that it is executable")
-    return program
+    return handling._replace(program=program, store=context.store.location, reader_is_gone=context.out.stdout_closed)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _teller(context: Context) -> Callable[[DeadLetter], None]:
@@ -197,7 +273,7 @@ def _teller(context: Context) -> Callable[[DeadLetter], None]:
         about = letter.about
         context.out.note(
             f"{about['stream']}@{about['version']} went to the dead letters: exit {about['exit']}"
-            f" after {about['attempts']} attempts"
+            f" after {_counted(about['attempts'], 'attempt')}"
         )
 
     return tell

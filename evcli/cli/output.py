@@ -61,6 +61,7 @@ class Output:
             color, env, on_terminal=stderr is not None and stderr.isatty()
         )
         self._header: tuple[str, ...] = ()
+        self._progress: terminal.Progress | None = None
 
     def events(self, lines: Iterable[bytes], *, live: bool = False) -> None:
         """Print stored events, given as their lines without newline, as they come.
@@ -76,7 +77,7 @@ class Output:
         elif self.format == "table":
             layout = terminal.EventLayout(local=datetime.astimezone, colored=self._colored)
             for line in lines:
-                self._write(layout.row(line, width=self._width()).encode() + b"\n", live=live)
+                self._write(layout.row(line, width=self._width(self._stdout)).encode() + b"\n", live=live)
         else:
             for line in lines:
                 self._print_line(line, live=live)
@@ -109,11 +110,16 @@ class Output:
             self._print_header(columns)
             for row in rows:
                 self._print_line(_csv_row(row.get(name) for name in columns))
-        elif self.format == "json":
-            self._print_array(map(dump, rows))
         else:
-            for row in rows:
-                self._print_line(dump(row))
+            self.texts(map(dump, rows))
+
+    def texts(self, texts: Iterable[bytes]) -> None:
+        """Print JSON texts as they are, one a line, or as one array."""
+        if self.format == "json":
+            self._print_array(texts)
+        else:
+            for text in texts:
+                self._print_line(text)
 
     def value(self, value: Any) -> None:  # noqa: ANN401 (a JSON value)
         """Print one JSON value: indented for people, else on one line; ``raw`` prints a string bare.
@@ -169,23 +175,32 @@ class Output:
                 self._say(sanitise(json.dumps({"explain": row}, ensure_ascii=False, separators=(",", ":"))))
         elif rows:
             listing = [[_cell(row[name], time=False) for name in columns] for row in rows]
-            for line in _table(columns, listing, width=0, colored=self._stderr_colored):
+            for line in _table(columns, listing, width=self._width(self._stderr), colored=self._stderr_colored):
                 self._say(line)
 
     @contextlib.contextmanager
     def progress(self, label: str) -> Iterator[Callable[[int, int], None] | None]:
         """Give what is told how far work has got (done, of how many), and shows it on a terminal; None elsewhere.
 
-        Nothing is shown for work of less than half a second, and it is taken away at the end.
+        Nothing is shown for work of less than half a second, and it is taken away at the end, or before anything else
+        is printed.
         """
         if self._quiet or self._stderr is None or not self._stderr.isatty():
             yield None
             return
-        shown = terminal.Progress(label, time.monotonic())
+        shown, width = terminal.Progress(label, time.monotonic()), self._width(self._stderr)
+
+        def show(done: int, total: int) -> None:
+            if line := shown.line(done, total, now=time.monotonic(), width=width):
+                if self._progress is not shown:
+                    self._clear()
+                    self._progress = shown
+                self._show(line)
+
         try:
-            yield lambda done, total: self._show(shown.line(done, total, time.monotonic()))
+            yield show
         finally:
-            self._show(shown.erasure())
+            self._clear()
 
     def error(self, error: EvcliError) -> None:
         """Say on one line of standard error what went wrong: as JSON only where that was asked for."""
@@ -231,18 +246,18 @@ class Output:
         self._write(shown.encode("utf-8", "surrogateescape") + b"\n", live=live)
 
     def _print_table(self, columns: Sequence[str], listing: Sequence[Sequence[str]]) -> None:
-        for row in _table(columns, listing, width=self._width(), colored=self._colored):
+        for row in _table(columns, listing, width=self._width(self._stdout), colored=self._colored):
             self._write(row.encode() + b"\n")
 
-    def _width(self) -> int:
-        """Return the width of the terminal in cells, or 0 where standard output is none."""
-        if self._stdout is None or not self.on_terminal:
+    def _width(self, stream: TextIO | None) -> int:
+        """Return the width of a terminal in cells, or 0 where the stream is none."""
+        if stream is None or not stream.isatty():
             return 0
         columns = self._env.get("COLUMNS", "")
         if columns.isdecimal() and int(columns):
             return int(columns)
         with contextlib.suppress(OSError):
-            return os.get_terminal_size(self._stdout.fileno()).columns or 80
+            return os.get_terminal_size(stream.fileno()).columns or 80
         return 80
 
     def _safe(self, line: bytes) -> bytes:
@@ -253,6 +268,7 @@ class Output:
             return
         if self._stdout is None:
             raise StorageFailed("standard output is closed", "open it, or use -q; what was appended stays")
+        self._clear()
         try:
             self._stdout.buffer.write(data)
             if live or self.on_terminal:
@@ -266,17 +282,20 @@ class Output:
                 "what was printed is incomplete, send it elsewhere; what was appended stays",
             ) from error
 
+    def _clear(self) -> None:
+        if self._progress is not None:
+            self._show(self._progress.erasure())
+            self._progress = None
+
+    def _say(self, line: str) -> None:
+        self._clear()
+        self._show(line + "\n")
+
     def _show(self, text: str) -> None:
+        # There is nobody left to be told when standard error itself has gone.
         with contextlib.suppress(OSError):
             if self._stderr is not None and text:
                 self._stderr.write(text)
-                self._stderr.flush()
-
-    def _say(self, line: str) -> None:
-        # There is nobody left to be told when standard error itself has gone.
-        with contextlib.suppress(OSError):
-            if self._stderr is not None:
-                self._stderr.write(line + "\n")
                 self._stderr.flush()
 
 

@@ -1,7 +1,7 @@
 """``evcli query rows``: the rows of a view that a SQL expression selects."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +9,7 @@ import typer
 from evcli.cli.options import AtLeast, Cached, Context, Timeout, Until
 from evcli.cli.views import Explain, Params, ViewName, asked_view, explain, read_freshness, read_params
 from evcli.errors import Usage
-from evcli.storage.codec import loads
+from evcli.storage.codec import dump, loads
 from evcli.storage.view_file import Row
 from evcli.storage.view_sql import RowQuery
 
@@ -60,7 +60,7 @@ def run(
             columns = ("key", *(asked.kept.definition.columns or ("value",)))
             context.out.rows(columns, (_select(row, columns) for row in rows), empty="no such rows")
         else:
-            context.out.rows(("key", "value"), _whole(rows))
+            context.out.texts(b'{"key":' + dump(row.key) + b',"value":' + row.value + b"}" for row in rows)
 
 
 def _names(text: str | None, option: str) -> tuple[str, ...]:
@@ -75,7 +75,3 @@ def _select(row: Row, names: Sequence[str]) -> dict[str, Any]:
     members = value if isinstance(value, dict) else {}
     own: dict[str, Any] = {**row._asdict(), "value": value}
     return {name: own[name] if name in own else members.get(name) for name in names}
-
-
-def _whole(rows: Iterator[Row]) -> Iterator[dict[str, Any]]:
-    return ({"key": row.key, "value": loads(row.value)} for row in rows)

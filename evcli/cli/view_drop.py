@@ -11,4 +11,4 @@ evcli view drop stock"""
 def run(context: Context, view: ViewName) -> None:
     """Delete a view's files from the cache, and what was decided to skip. It is folded anew when it is asked for."""
     drop(context.store.kept_view(view))
-    context.out.note(f"dropped the files of view {view}")
+    context.out.record({"view": view, "dropped": True}, f"dropped the files of view {view}")

@@ -34,7 +34,10 @@ def run(
     if compare:
         rows = [difference._asdict() for difference in found]
         context.out.rows(RowDifference._fields, rows, empty="no row differs")
-    context.out.note(f"{'would rebuild' if dry_run else 'rebuilt'} view {view}: {outcome.folded} events folded")
+    else:
+        what = "would rebuild" if dry_run else "rebuilt"
+        record = {"view": view, "folded": outcome.folded, "switched": not dry_run}
+        context.out.record(record, f"{what} view {view}: {outcome.folded} events folded")
     if found:
         raise AnswerIsNo(
             f"{len(found)} rows of view {view} {'would differ' if dry_run else 'differ from before'}",

@@ -15,4 +15,4 @@ def run(context: Context, view: ViewName) -> None:
     """
     with kept_view(context, view) as kept:
         outcome = retry(kept)
-    context.out.note(f"view {view} goes on: {outcome.folded} events folded")
+    context.out.record({"view": view, "folded": outcome.folded}, f"view {view} goes on: {outcome.folded} events folded")

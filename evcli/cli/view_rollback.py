@@ -17,7 +17,6 @@ def run(context: Context, view: ViewName) -> None:
     kept = context.store.kept_view(view)
     slot = roll_back(kept)
     frozen = slot.fingerprint != kept.fingerprint
-    context.out.note(
-        f"view {view} is back at its file before"
-        + ("; another definition made it, so it stays as it is until evcli.toml changes" if frozen else "")
-    )
+    frozen_text = "; another definition made it, so it stays as it is until evcli.toml changes" if frozen else ""
+    record = {"view": view, "fingerprint": slot.fingerprint, "frozen": frozen}
+    context.out.record(record, f"view {view} is back at its file before{frozen_text}")

@@ -5,8 +5,8 @@ from evcli.cli.views import ViewName, kept_view
 from evcli.read_side.upkeep import parked_at, skip
 
 EXAMPLES = """\
-evcli view skip stock
-evcli view skip stock --dry-run"""
+evcli view skip stock --dry-run
+evcli view skip stock"""
 
 
 def run(context: Context, view: ViewName, dry_run: DryRun = False) -> None:  # noqa: FBT002
@@ -17,4 +17,8 @@ def run(context: Context, view: ViewName, dry_run: DryRun = False) -> None:  # n
     with kept_view(context, view) as kept:
         parked = parked_at(kept) if dry_run else skip(kept)
     what = "would leave out" if dry_run else "leaves out"
-    context.out.note(f"view {view} {what} {parked.stream}@{parked.version} (position {parked.position})")
+    record = {"view": view, "stream": parked.stream, "version": parked.version, "position": parked.position}
+    context.out.record(
+        record | {"skipped": not dry_run},
+        f"view {view} {what} {parked.stream}@{parked.version} (position {parked.position})",
+    )

@@ -233,7 +233,7 @@ def _array(old: Json, operator: str, place: str) -> Json:
 
 def _compile_value(definition: Json, key: str) -> Read:
     if isinstance(definition, str) and definition.startswith("/"):
-        find = compile_pointer(parse_event_pointer(definition, key))
+        find = compile_pointer(_parse_event_pointer(definition, key))
         return lambda event: found if type(found := find(event)) in _ATOMS else copy_json(found)
     if isinstance(definition, list):
         elements = [_compile_value(element, key) for element in definition]
@@ -250,12 +250,7 @@ def _compile_value(definition: Json, key: str) -> Read:
     return lambda event: {name: found for name, read in members if (found := read(event)) is not MISSING}
 
 
-def parse_event_pointer(text: str, key: str) -> tuple[str, ...]:
-    """Split a JSON pointer into an event; ``key`` is where it stands, for messages.
-
-    Raises:
-        BadRule: If it is none, or begins with what no event has.
-    """
+def _parse_event_pointer(text: str, key: str) -> tuple[str, ...]:
     try:
         tokens = parse_pointer(text)
     except Usage as error:

@@ -159,15 +159,16 @@ class Progress:
         self._next = started + _FIRST_PROGRESS
         self._width = 0
 
-    def line(self, done: int, total: int, now: float) -> str:
-        """Return what to write to the terminal; "" where nothing is due."""
+    def line(self, done: int, total: int, *, now: float, width: int) -> str:
+        """Return what to write to a terminal of ``width`` cells; "" where nothing is due."""
         if now < self._next:
             return ""
         self._next = now + _PROGRESS_EVERY
-        text = f"evcli: {self._label} {done * 100 // max(total, 1)}% ({done:,} of {total:,})"
-        erase, self._width = " " * (self._width - len(text)), len(text)
-        return f"\r{text}{erase}"
+        text = crop(f"evcli: {self._label} {done * 100 // max(total, 1)}% ({done:,} of {total:,} events)", width - 1)
+        before, self._width = self._width, len(text)
+        return f"\r{text.ljust(before)}"
 
     def erasure(self) -> str:
-        """Return what takes the line away again."""
-        return f"\r{' ' * self._width}\r" if self._width else ""
+        """Return what takes the line away again; "" where there is none."""
+        width, self._width = self._width, 0
+        return f"\r{' ' * width}\r" if width else ""

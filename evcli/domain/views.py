@@ -8,6 +8,7 @@ from evcli.domain.events import Event
 from evcli.domain.pointers import MISSING, compile_pointer, parse_pointer
 from evcli.domain.reducers import failed_on, wanted_events
 from evcli.domain.values import Json, kind_of
+from evcli.errors import Usage
 
 STREAM_KEY: Final = "stream"
 """The key of a view whose rows are its streams."""
@@ -95,9 +96,14 @@ def key_at(definition: str) -> KeyOf:
     """Compile a view's ``key``: ``"stream"``, or a JSON pointer (RFC 6901) into the event.
 
     Raises:
-        Usage: If it is neither.
+        Usage: If it is neither, or begins with what no event has.
     """
-    find = compile_pointer(parse_pointer("/stream" if definition == STREAM_KEY else definition))
+    tokens = parse_pointer("/stream" if definition == STREAM_KEY else definition)
+    if not tokens:
+        raise Usage("the key is empty", f'name a member of the event, as in "/data/sku", or "{STREAM_KEY}"')
+    if tokens[0] not in Event.__annotations__:
+        raise Usage(f"an event has no member {tokens[0]!r}", f'perhaps it is "/data{definition}"')
+    find = compile_pointer(tokens)
     return lambda event: None if (found := find(event)) is MISSING else found
 
 

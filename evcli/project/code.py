@@ -27,10 +27,16 @@ _one_at_a_time: Final = threading.RLock()
 
 
 class Project:
-    """A Python file and the modules it imports from its directory, kept apart from everybody else's."""
+    """A Python file and the modules it imports from its directory, kept apart from everybody else's.
 
-    def __init__(self, sources: Sources) -> None:
+    Args:
+        sources: The file.
+        topic: Where the help describes what it has to define.
+    """
+
+    def __init__(self, sources: Sources, *, topic: str) -> None:
         self.sources = sources
+        self.topic = topic
         self._modules: dict[str, ModuleType] = {}
         self._found: set[str] = set()
 
@@ -105,7 +111,8 @@ class Project:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
         problem = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
         return CodeFailed(
-            f"{what} failed: {problem} ({self.locate(error)})", "correct it; 'evcli help reducers' shows how it is done"
+            f"{what} failed: {problem} ({self.locate(error)})",
+            f"correct it; 'evcli help {self.topic}' shows how it is done",
         )
 
 
@@ -114,13 +121,14 @@ class _Code:
 
     Args:
         sources: The file.
-        help_text: The next step where it lacks something.
+        topic: Where the help describes it.
+        defines: What it has to define, in words.
         about_none: The next step where ``evolve`` took None for something else, by far the commonest mistake.
     """
 
-    def __init__(self, sources: Sources, *, help_text: str, about_none: str) -> None:
-        self.project = Project(sources)
-        self._help = help_text
+    def __init__(self, sources: Sources, *, topic: str, defines: str, about_none: str) -> None:
+        self.project = Project(sources, topic=topic)
+        self._help = f"{defines}; see 'evcli help {topic}'"
         self._about_none = about_none
         self._module = self.project.load()
         self.manifest = sources.manifest()  # as loaded: what a later import adds has been surveyed
@@ -173,7 +181,8 @@ class PythonReducer:
     def __init__(self, sources: Sources) -> None:
         self._code = _Code(
             sources,
-            help_text="a reducer defines initial and evolve(state, event); see 'evcli help reducers'",
+            topic="reducers",
+            defines="a reducer defines initial and evolve(state, event)",
             about_none="does evolve always return the state?",
         )
         self.manifest = self._code.manifest
@@ -221,7 +230,8 @@ class PythonRowReducer:
     def __init__(self, sources: Sources) -> None:
         self._code = _Code(
             sources,
-            help_text="a view's file defines key(event) and evolve(row, event); see 'evcli help views'",
+            topic="views",
+            defines="a view's file defines key(event) and evolve(row, event)",
             about_none="is row None, as it is where there is no row yet? Begin with: row = row or {}",
         )
         self.manifest = self._code.manifest

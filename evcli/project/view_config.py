@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evcli.domain.names import check_name, compile_pattern, is_pattern
 from evcli.domain.reducers import BUILT_IN
-from evcli.domain.rules import BadRule, compile_rules, parse_event_pointer
-from evcli.domain.views import OWN_COLUMNS, STREAM_KEY
-from evcli.errors import Refused
+from evcli.domain.rules import BadRule, compile_rules
+from evcli.domain.views import OWN_COLUMNS, key_at
+from evcli.errors import Refused, Usage
 from evcli.project.definitions import EXEC_PREFIX, Permission, ProgramDefinition, PythonDefinition, is_reducer
 from evcli.project.toml_file import Keys, TomlFile, parse_keys
 from evcli.project.trust import require_trust
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _KEYS: Final = ("from", "key", "columns", "initial", "on", "reducer")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}").fullmatch
 _RESERVED: Final = ("evcli", "sqlite_")
-_COLUMN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}").fullmatch
+_COLUMN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _COLUMN_TYPES: Final = ("integer", "real", "text", "numeric")
 _ROWIDS: Final = ("rowid", "oid", "_rowid_")
 
@@ -93,17 +93,9 @@ def _read_columns(file: TomlFile, keys: Keys, table: dict[str, Any]) -> dict[str
 
 
 def _read_rows(file: TomlFile, keys: Keys, table: dict[str, Any], state_root: str | None) -> RowsDefinition:
-    reducer = table.get("reducer")
-    if reducer is None:
-        if "on" not in table:
-            file.fail(keys, "it says nothing about its rows; give it rules ([views.NAME.on]), or a reducer")
+    if "reducer" not in table:
         return _read_rules(file, keys, table)
-    for name in ("on", "initial"):
-        if name in table:
-            file.fail((*keys, name), "this goes with rules, and there is a reducer")
-    if not isinstance(reducer, str) or not is_reducer(reducer):
-        names = ", ".join(BUILT_IN)
-        file.fail((*keys, "reducer"), f'this is no reducer of rows; use {names}, a FILE.py, "exec:PROGRAM", or rules')
+    reducer = _read_reducer(file, keys, table)
     base_dir = os.path.dirname(os.path.abspath(file.path))
 
     def permit(what: str) -> None:
@@ -114,15 +106,31 @@ def _read_rows(file: TomlFile, keys: Keys, table: dict[str, Any], state_root: st
         return ProgramRows(program, _read_key(file, keys, table))
     if reducer in BUILT_IN:
         return BuiltInRows(reducer, _read_key(file, keys, table))
-    return _read_python(file, keys, table, os.path.join(base_dir, reducer), permit)
-
-
-def _read_python(file: TomlFile, keys: Keys, table: dict[str, Any], path: str, permit: Permission) -> RowsDefinition:
     if "key" in table:
         file.fail((*keys, "key"), "the Python file says the keys: def key(event)")
-    if not os.path.isfile(path):
-        file.fail((*keys, "reducer"), f"there is no file {path}")
-    return PythonRows(PythonDefinition(path, permit, _load_rows))
+    return _read_python(file, (*keys, "reducer"), reducer, os.path.join(base_dir, reducer), permit)
+
+
+def _read_reducer(file: TomlFile, keys: Keys, table: dict[str, Any]) -> str:
+    reducer, at = table["reducer"], (*keys, "reducer")
+    if isinstance(reducer, dict):
+        file.fail(at, "the rules of a view stand in its own table: [views.NAME.on]")
+    if not isinstance(reducer, str) or not is_reducer(reducer):
+        names = ", ".join(BUILT_IN)
+        file.fail(at, f'this is no reducer of rows; use {names}, a FILE.py, "exec:PROGRAM", or rules')
+    for name in ("on", "initial"):
+        if name in table:
+            file.fail((*keys, name), "this goes with rules, and there is a reducer")
+    return reducer
+
+
+def _read_python(file: TomlFile, keys: Keys, name: str, path: str, permit: Permission) -> RowsDefinition:
+    def permit_if_there(what: str) -> None:
+        if not os.path.isfile(path):  # said of this view only, once it is asked for
+            file.fail(keys, f"there is no file {path}")
+        permit(what)
+
+    return PythonRows(name, PythonDefinition(path, permit_if_there, _load_rows))
 
 
 def _load_rows(sources: "Sources") -> "PythonRowReducer":
@@ -132,6 +140,8 @@ def _load_rows(sources: "Sources") -> "PythonRowReducer":
 
 
 def _read_rules(file: TomlFile, keys: Keys, table: dict[str, Any]) -> RowsDefinition:
+    if "on" not in table:
+        file.fail(keys, "it says nothing about its rows; give it rules ([views.NAME.on]), or a reducer")
     key = _read_key(file, keys, table)
     rules: dict[str, Any] = {name: table[name] for name in ("initial", "on") if name in table}
     try:
@@ -144,9 +154,8 @@ def _read_key(file: TomlFile, keys: Keys, table: dict[str, Any]) -> str:
     at, key = (*keys, "key"), table.get("key")
     if not isinstance(key, str):
         file.fail(at if "key" in table else keys, 'a view needs a key: key = "/data/sku", or key = "stream"')
-    if key != STREAM_KEY:
-        try:
-            parse_event_pointer(key, "key")
-        except BadRule as error:
-            file.fail(at, error.problem)
+    try:
+        key_at(key)
+    except Usage as error:
+        file.fail(at, f"{error.message}; {error.hint}")
     return key

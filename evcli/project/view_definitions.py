@@ -1,6 +1,5 @@
 """View definitions: what a view's rows are made by, known by a fingerprint, and loaded only when there is something to fold."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -45,7 +44,7 @@ class ViewDefinition:
 
     def fingerprint(self, cache_dir: str | None) -> str:
         """Return a hex digest of all that decides what the rows are, columns included."""
-        return digest("view", self.patterns, self.columns, self.rows.fingerprint(cache_dir))
+        return digest("view", sorted(set(self.patterns)), self.columns, self.rows.fingerprint(cache_dir))
 
     def load(self) -> RowReducer:
         """Return what the rows are made by."""
@@ -99,13 +98,14 @@ class BuiltInRows:
 
 @dataclass(frozen=True, slots=True)
 class PythonRows:
-    """Rows made by a Python file."""
+    """Rows made by a Python file; ``name`` is how the ``evcli.toml`` names it."""
 
+    name: str
     code: "PythonDefinition[PythonRowReducer]"
 
     def describe(self) -> str:
         """Name the file."""
-        return os.path.basename(self.code.path)
+        return self.name
 
     def fingerprint(self, cache_dir: str | None) -> str:
         """Digest the project's files; see `PythonDefinition`."""

@@ -58,9 +58,7 @@ def fold_into(
         events: list[Event] = list(map(load, lines))
         if events[-1]["position"] > end:  # within a commit, which is read whole
             events = [event for event in events if event["position"] <= end]
-        kept = [event for event in events if event["time"] <= until] if until is not None else events
-        if skipped:
-            kept = [event for event in kept if event["position"] not in skipped]
+        kept = _wanted(events, until, skipped)
         last = events[-1]
         fold.add(kept, Checkpoint(last["position"], _recorded(last), head.position, head.hash))
         folded += len(kept)
@@ -114,6 +112,12 @@ class _Fold:
         self._rows.update((key, load(found[key]) if key in found else None) for key in missing)
         self._reducer.fold(self._rows, changes)
         return [_row_change(key, self._rows[key], event) for key, event in last.items()]
+
+
+def _wanted(events: list[Event], until: str | None, skipped: frozenset[int]) -> list[Event]:
+    if until is None and not skipped:
+        return events
+    return [event for event in events if event["time"] <= (until or "~") and event["position"] not in skipped]
 
 
 def _row_change(key: str, row: Any, event: Event) -> RowChange:  # noqa: ANN401 (a JSON value)

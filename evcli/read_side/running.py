@@ -1,29 +1,32 @@
 """Running a program for each event of a subscription: in order per stream, retried, and set aside where it is hopeless."""
 
+import errno
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event as Flag
 from typing import Final, NamedTuple
 
+from evcli.domain.events import Event
+from evcli.errors import Usage
 from evcli.read_side.subscriptions import Feed, Item
 from evcli.storage.clock import now
 from evcli.storage.subscription_files import MOST_AHEAD, DeadLetter, Progress, ProgressFile, SubscriptionFiles
 
 _QUICK: Final = 0.02
 _SLOW: Final = 0.1
-_SYNC_EVERY: Final = 0.1
 _LONGEST_PAUSE: Final = 60.0
 _GRACE: Final = 0.2
-_KILLED_BY_INTERRUPT: Final = (-2, 130)
+_TOLD_TO_END: Final = (-2, 130, -15, 143)
+_LONGEST_TYPE: Final = 4096
 
 
 class Handling(NamedTuple):
     """How events are handled: the program and its arguments; how often and after what seconds it is run again.
 
-    ``batch`` is how many events one run is given at most, ``jobs`` how many streams are handled at a time.
+    ``batch`` is how many events one run is given at most, ``jobs`` how many streams are handled at a time. ``store`` is
+    what programs that call evcli find in EVCLI_STORE; ``reader_is_gone`` says that nobody reads what they print.
     """
 
     program: Sequence[str]
@@ -31,6 +34,8 @@ class Handling(NamedTuple):
     backoff: float = 1.0
     batch: int = 1
     jobs: int = 1
+    store: str = ""
+    reader_is_gone: Callable[[], bool] = bool
 
 
 class Ended(NamedTuple):
@@ -66,18 +71,19 @@ class Runner:
         self._stop = stop
         self._report = report
         self._window: dict[int, bool] = {}  # positions taken from the feed, in order, and whether they are handled
+        self._done: frozenset[int] = frozenset()  # what an earlier run has handled out of turn
         self._queues: dict[str, deque[Item]] = {}
         self._running: dict[Future[Ended], tuple[str, list[Item]]] = {}
-        self._synced = 0.0
         self.dead = 0
 
     def run(self, *, once: bool) -> int:
         """Handle events; with ``once`` those that are there. Return how many went to the dead letters.
 
         Raises:
-            OSError: If the program cannot be started.
+            OSError: If the program cannot be started; nothing of the event in hand is forgotten.
         """
         progress = self._files.keep()
+        self._done = frozenset(progress.progress.done)
         try:
             with ThreadPoolExecutor(self._handling.jobs) as pool:
                 try:
@@ -91,14 +97,18 @@ class Runner:
     def _handle_all(self, progress: ProgressFile, pool: ThreadPoolExecutor, *, once: bool) -> None:
         pause = _QUICK
         while not self._stop.is_set():
+            before = self._feed.position
             self._handle(self._feed.items(), progress, pool)
             progress.sync()
             if once:
                 return
+            if self._feed.position > before:
+                pause = _QUICK
+            else:  # what made it look may be in doubt for a while
+                self._stop.wait(pause)
             while not self._stop.is_set() and not self._feed.has_more():
                 self._stop.wait(pause)
                 pause = min(_SLOW, pause * 1.2)
-            pause = _QUICK
 
     def _handle(self, items: Iterator[Item], progress: ProgressFile, pool: ThreadPoolExecutor) -> None:
         """Handle what the feed has now."""
@@ -113,15 +123,17 @@ class Runner:
                     break
             if not self._stop.is_set():
                 self._start(pool)
-            if self._running:
-                for done in wait(self._running, return_when=FIRST_COMPLETED).done:
-                    self._end(self._running.pop(done)[1], done.result())
-                self._write(progress, exhausted=exhausted)
-            elif exhausted or self._stop.is_set():
-                self._write(progress, exhausted=exhausted)
+            idle = not self._running
+            for done in wait(self._running, return_when=FIRST_COMPLETED).done:
+                self._end(self._running.pop(done)[1], done.result())
+            self._write(progress, exhausted=exhausted)
+            if idle and (exhausted or self._stop.is_set()):
                 return
 
     def _take(self, item: Item) -> None:
+        if item.position in self._done:
+            self._window[item.position] = True
+            return
         lane = item.event["stream"] if self._handling.jobs > 1 else ""
         self._queues.setdefault(lane, deque()).append(item)
         self._window[item.position] = False
@@ -163,30 +175,47 @@ class Runner:
         done = tuple(position for position, handled in self._window.items() if handled)
         head = self._feed.head
         progress.write(Progress(reached, done, head.position, head.hash))
-        if time.monotonic() - self._synced > _SYNC_EVERY:
-            progress.sync()
-            self._synced = time.monotonic()
 
 
 def run_program(handling: Handling, items: Sequence[Item], stop: Flag) -> Ended:
-    """Run a program for events, again while it fails and may be; return how that ended."""
+    """Run a program for events, again while it fails and may be; return how that ended.
+
+    Once ``stop`` is set a failure is not counted: it may be because the program was stopped too.
+
+    Raises:
+        OSError: If the program is not there (any more); Usage if it is none.
+        BrokenPipeError: If it fails, and nobody reads what it prints: that is no fault of the event's.
+    """
     import subprocess
 
-    event = items[-1].event
-    place = {"STREAM": event["stream"], "VERSION": event["version"], "POSITION": event["position"]}
-    env = os.environ | {f"EVCLI_{name}": str(value) for name, value in {**place, "TYPE": event["type"]}.items()}
+    env = _environment(handling, items[-1].event)
     given = b"".join(item.line + b"\n" for item in items)
     pause = handling.backoff
     attempts = 0
     while True:
         attempts += 1
-        code = subprocess.run(handling.program, input=given, env=env, check=False).returncode
+        try:
+            code = subprocess.run(handling.program, input=given, env=env, check=False).returncode
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            raise Usage(f"{handling.program[0]} is no program", "a script begins with a line like #!/bin/sh") from error
         if code == 0:
             return Ended(0, attempts)
-        if code in _KILLED_BY_INTERRUPT and stop.wait(_GRACE):  # Ctrl-C reaches the program too
+        if handling.reader_is_gone():
+            raise BrokenPipeError
+        if stop.wait(_GRACE if code in _TOLD_TO_END else 0):  # Ctrl-C reaches the program too
             return Ended(None, attempts)
         if attempts > handling.retries:
             return Ended(code if code > 0 else 128 - code, attempts)
         if stop.wait(pause):
             return Ended(None, attempts)
         pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _environment(handling: Handling, event: Event) -> dict[bytes, bytes]:
+    """Return the environment of a run; a type is cut to what an environment can hold."""
+    kind = event["type"].replace("\0", "\N{REPLACEMENT CHARACTER}")[:_LONGEST_TYPE]
+    told = {"STREAM": event["stream"], "VERSION": event["version"], "POSITION": event["position"], "TYPE": kind}
+    own = {f"EVCLI_{name}".encode(): str(value).encode() for name, value in told.items()}
+    return os.environb | own | {b"EVCLI_STORE": os.fsencode(handling.store)}

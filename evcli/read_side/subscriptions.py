@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from evcli.domain.events import Event
-from evcli.domain.names import compile_glob, select_by
+from evcli.domain.names import check_name, compile_glob, is_pattern, select_by
 from evcli.errors import Busy, Damaged, NotFound, Refused, Usage
 from evcli.storage.codec import loads
 from evcli.storage.contract import EventStore, Head
@@ -36,17 +36,20 @@ class Feed:
         store: The store.
         patterns: Which streams.
         types: Which types, and globs over them; none for all.
-        progress: Where to begin.
+        name: The subscription's name, for messages.
+        progress: Where to begin; what is in its ``done`` is not left out.
 
     Raises:
         Damaged: If the store's history is another than the one that the progress is of.
     """
 
-    def __init__(self, store: EventStore, patterns: Sequence[str], types: Sequence[str], progress: Progress) -> None:
+    def __init__(
+        self, store: EventStore, patterns: Sequence[str], types: Sequence[str], *, name: str, progress: Progress
+    ) -> None:
         self._store = store
         self._wanted = select_by(patterns)
         self._globs = [compile_glob(glob) for glob in types]
-        self._done = frozenset(progress.done)
+        self._name = name
         self._require_same(progress.head_position, progress.head_hash)
         self.position = progress.position
         self.head = Head(progress.head_position, progress.head_hash, "", -1)
@@ -62,18 +65,16 @@ class Feed:
             Damaged: If the store does not verify, or another history was put in its place.
         """
         head = self._store.settled_head()
-        if head.position < self.head.position:
-            self._require_same(self.head.position, self.head.hash)
-            return  # the last commit, known before, is being settled
         self._require_same(self.head.position, self.head.hash)
+        if head.position < self.head.position:
+            return  # the last commit, known before, is being settled
         self.head = head
         for lines in self._store.read_all(end=head.position, after=self.position, wanted=self._wanted):
             for line in lines:
                 event: Event = loads(line)
                 if self._globs and not any(matches(event["type"]) for matches in self._globs):
                     continue
-                if event["position"] not in self._done:
-                    yield Item(line, event)
+                yield Item(line, event)
         self.position = head.position
 
     def _require_same(self, position: int, digest: str) -> None:
@@ -81,8 +82,9 @@ class Feed:
             raise Damaged(
                 "journal.jsonl",
                 0,
-                "its history is another than the one that was handled so far (was a backup restored?)",
-                "see what was handled ('evcli on --status NAME'), then say where to go on: evcli on --reset NAME --at …",
+                f"its history is another than the one that subscription {self._name} has handled (was a backup restored?)",
+                f"see how far that was (evcli on --status {self._name}) and say where to go on: "
+                f"evcli on --reset {self._name} --at now (or a position)",
             )
 
 
@@ -111,21 +113,43 @@ def all_files(state: str | None, store: EventStore) -> list[SubscriptionFiles]:
     return [files for files in found if files.exist()]
 
 
+def check_patterns(patterns: Sequence[str]) -> None:
+    """Do nothing if all of these can select a stream.
+
+    Raises:
+        Refused: If one is neither a stream's name nor a pattern.
+    """
+    for pattern in patterns:
+        if not is_pattern(pattern):
+            check_name(pattern)
+    select_by(patterns)
+
+
 def begin(store: EventStore, files: SubscriptionFiles, start: str | None) -> Progress:
     """Return how far a subscription has got; a new one begins as ``start`` says. The lock is held.
 
     Raises:
         Usage: If it is new, and ``start`` does not say where it begins.
     """
-    if files.exist():
-        return files.progress()
-    if start is None:
+    check_start(files, start)
+    if start is not None and not files.exist():
+        files.start(place(store, start))
+    return files.progress()
+
+
+def check_start(files: SubscriptionFiles, start: str | None) -> None:
+    """Do nothing if ``start`` says where a subscription begins, or it goes on where it was.
+
+    Raises:
+        Usage: If it is new, and ``start`` does not say where it begins; or ``start`` is neither first nor now.
+    """
+    if start not in (None, "first", "now"):
+        raise Usage(f"--start {start!r} is neither first nor now", "say --start first, or --start now")
+    if start is None and not files.exist():
         raise Usage(
             f"{files.name} is a new subscription: it does not say whether what was recorded before concerns it",
             "say --start first (everything), or --start now (only what comes)",
         )
-    files.start(place(store, start))
-    return files.progress()
 
 
 def handled_one_by_one(
@@ -143,20 +167,25 @@ def handled_one_by_one(
         Busy: If somebody else handles the subscription's events.
         Usage: If it is new, and ``start`` does not say where it begins.
     """
+    check_patterns(patterns)
+    check_start(files, start)
     with files.lock() as free:
         if not free:
             raise busy(files)
-        feed = Feed(store, patterns, types, begin(store, files, start))
+        feed = Feed(store, patterns, types, name=files.name, progress=begin(store, files, start))
         progress = files.keep()
+        done = progress.progress.done
         try:
             while True:
                 for item in feed.items():
-                    yield item.event
+                    if item.position not in done:
+                        yield item.event
                     progress.write(Progress(item.position, (), feed.head.position, feed.head.hash))
                 progress.write(Progress(feed.position, (), feed.head.position, feed.head.hash))
                 progress.sync()
                 if not follow:
                     return
+                time.sleep(_PAUSE)  # at least once: what is new may be in doubt for a while
                 while not feed.has_more():
                     time.sleep(_PAUSE)
         finally:
@@ -172,7 +201,7 @@ def place(store: EventStore, text: str) -> Progress:
     head = store.settled_head()
     if text == "now":
         return Progress(head.position, (), head.position, head.hash)
-    position = 0 if text == "first" else int(text) if text.isascii() and text.isdigit() else -1
+    position = 0 if text == "first" else int(text) if re.fullmatch("[0-9]{1,19}", text) else -1
     if not 0 <= position <= head.position:
         raise Usage(f"{text!r} is no place in this store", f"say first, now, or a position up to {head.position}")
     return Progress(position, (), head.position, head.hash)

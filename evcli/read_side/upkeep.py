@@ -51,13 +51,13 @@ def status_of(view: KeptView, head: Head) -> Status:
     definition = view.definition.describe()
     folder = view.folder
     if folder is None:
-        return Status(view.name, "not built", 0, head.position, 0, 0, 0, definition)
+        return Status(view.name, "not built", 0, head.position, 0.0, 0, 0, definition)
     switch, parked = folder.read(), folder.parked()
     parked = parked if parked and parked.fingerprint == view.fingerprint else None
     opened = view.open_in_use()
     if opened is None or switch.current is None:
         state = "building" if folder.is_building() else "parked" if parked else "not built"
-        return Status(view.name, state, 0, head.position, 0, 0, 0, definition, parked)
+        return Status(view.name, state, 0, head.position, 0.0, 0, 0, definition, parked)
     try:
         checkpoint, rows = opened.checkpoint, opened.count()
     finally:

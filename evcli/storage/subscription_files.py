@@ -1,13 +1,15 @@
 """What is kept of a subscription, in the user's state directory: how far it has got, and what it could not handle.
 
-The progress is written in place, into two slots in turn, each with a digest: a write that is torn by a power cut loses
-that write and no more. A process that is killed loses nothing that it wrote.
+The progress is written in place, into one of two slots, each with a digest; the other one is durable, and takes its turn
+once this one is so too. So a power cut, whatever it tears, loses what was not yet synced and no more, and a process that
+is killed loses nothing that it wrote.
 """
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -23,11 +25,14 @@ from evcli.storage.files import (
     sync_data,
     sync_tree_above,
     write_all,
+    writer_is_alive,
 )
 
 MOST_AHEAD: Final = 200
 """How many positions ``Progress.done`` may hold."""
 _SLOT: Final = 4096
+_SYNC_EVERY: Final = 0.1
+_TRIES: Final = 5
 _PROGRESS: Final = "progress"
 _ABOUT: Final = "subscription.json"
 _DEAD: Final = "dead-letters.jsonl"
@@ -71,20 +76,24 @@ class SubscriptionFiles:
         """Say whether there is such a subscription."""
         return os.path.lexists(self._path(_PROGRESS))
 
-    def lock(self) -> AbstractContextManager[bool]:
+    @contextmanager
+    def lock(self) -> Iterator[bool]:
         """Try to get the right to handle events; gives whether it was free."""
         make_private_folder(self.folder)
-        return folder_lock(self.folder)
+        for left in reversed(range(_TRIES)):
+            with folder_lock(self.folder) as free:
+                if free or not left:
+                    yield free
+                    return
+            time.sleep(0.01)  # whoever asks `is_running` holds it for a moment
 
     def is_running(self) -> bool:
         """Say whether somebody handles events."""
-        with folder_lock(self.folder) as free:
-            return not free
+        return writer_is_alive(self.folder)
 
     def start(self, progress: Progress) -> None:
         """Make the subscription, or set how far it has got, durably; the lock is held."""
-        text = _encode(1, progress)
-        replace_file(self._path(_PROGRESS), text + b" " * _SLOT, durable=True)
+        replace_file(self._path(_PROGRESS), _encode(0, progress) + _encode(1, progress), durable=True)
         sync_tree_above(self.folder)
 
     def progress(self) -> Progress:
@@ -99,6 +108,11 @@ class SubscriptionFiles:
     def keep(self) -> "ProgressFile":
         """Open the progress for writing; the lock is held."""
         return ProgressFile(self.name, self._path(_PROGRESS))
+
+    @property
+    def dead_letter_path(self) -> str:
+        """The file of what could not be handled."""
+        return self._path(_DEAD)
 
     def describe(self, about: Mapping[str, Any]) -> None:
         """Remember what the subscription is to, and what handles it."""
@@ -147,25 +161,30 @@ class ProgressFile:
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             self._number, self.progress = _newest(name, read_at(self._fd, 2 * _SLOT, 0))
+            sync_data(self._fd)  # who wrote it may have been killed before
         except BaseException:
             close(self._fd)
             raise
         self._synced = True
+        self._synced_at = time.monotonic()
 
     def write(self, progress: Progress) -> None:
-        """Write how far it has got: a kill does not undo it, a power cut may until `sync`."""
+        """Write how far it has got: a kill does not undo it, a power cut may until `sync`, which is done now and then."""
         if progress == self.progress:
             return
-        self._number += 1
+        self._number += self._synced
         self.progress = progress
-        write_all(self._fd, _encode(self._number, progress), (self._number + 1) % 2 * _SLOT)
+        write_all(self._fd, _encode(self._number, progress), self._number % 2 * _SLOT)
         self._synced = False
+        if time.monotonic() - self._synced_at > _SYNC_EVERY:
+            self.sync()
 
     def sync(self) -> None:
         """Make what was written durable."""
         if not self._synced:
             sync_data(self._fd)
             self._synced = True
+            self._synced_at = time.monotonic()
 
     def close(self) -> None:
         """Make what was written durable, and close the file."""

@@ -1,17 +1,20 @@
 """SQL over view files: a user's expression over rows, or a whole statement over views; it only ever reads.
 
 A user's text is compiled by SQLite under an authorizer that allows what is named here, with values as parameters. In an
-expression, each name that is no column is defined as the value's member of that name, in a subquery that SQLite
+expression, each name that is no column is defined as the value's member of that name, in a table expression that SQLite
 flattens: so indexes are used.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from math import isinf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evcli.domain.values import kind_of
 from evcli.domain.views import OWN_COLUMNS
-from evcli.errors import Usage
+from evcli.errors import Busy, StorageFailed, Usage
+from evcli.storage.sql_reading import not_allowed, only_reading
 from evcli.storage.sql_tokens import (
     Token,
     check_expression,
@@ -24,25 +27,26 @@ from evcli.storage.sql_tokens import (
     params_in,
     tokenise,
 )
-from evcli.storage.view_file import Row, quote, readonly_uri, text_literal
+from evcli.storage.view_file import (
+    FileUnusable,
+    Overtaken,
+    Row,
+    quote,
+    readonly_uri,
+    sqlite_errors,
+    text_literal,
+)
 
 if TYPE_CHECKING:
     import sqlite3
 
 SqlValue = str | int | float | None
 """What a parameter may be."""
-_Hint = Callable[[str], str]
-"""Returns the next step for SQLite's message."""
 
 _WHERE: Final = "--where"
 _SORT: Final = "--sort"
 _SQL: Final = "query sql"
 _VERBS: Final = frozenset({"select", "with", "values", "explain"})
-_TABLE_FUNCTIONS: Final = ("json_each", "json_tree")
-_FORBIDDEN_FUNCTIONS: Final = frozenset(
-    {"load_extension", "fts3_tokenizer", "icu_load_collation", "readfile", "writefile", "edit", "eval"}
-)
-_STEPS_BETWEEN_LOOKS: Final = 50_000
 _MANUAL: Final = "it is SQL as SQLite has it; see 'evcli help views'"
 
 
@@ -72,7 +76,7 @@ def select_rows(
         sqlite3.DatabaseError: If the file is damaged.
     """
     known = {fold_case(name) for name in (*OWN_COLUMNS, *columns)}
-    source, where = quote(table), ""
+    source, members, where = quote(table), "", ""
     tokens: Sequence[Token] = ()
     ambiguous: Sequence[str] = ()
     if query.where is not None:
@@ -80,16 +84,22 @@ def select_rows(
         check_expression(tokens, _WHERE)
         defined, ambiguous = members_in(tokens, known, _WHERE)
         members = "".join(f", {_member(name, 't')} as {quote(name)}" for name in defined)
-        source = f"(select t.*{members} from {source} as t) as {source}"  # noqa: S608 (quoted)
         where = f" where (\n{query.where}\n)"  # the line's end also ends a comment
     _check_params(tokens, query.params, _WHERE)
-    order = "".join(f"{_sort_term(term, table, known)}, " for term in query.sort)
-    sql = f"select key, value, version, position from {source}{where} order by {order}key{_limit(query.limit)}"  # noqa: S608 (quoted, and checked)
+    declared = {fold_case(name) for name in columns}
+    # Left to itself, SQLite goes through all rows by key, to save a sort, rather than use the index of a column.
+    by_key = "+key" if any(fold_case(name) in declared for name in names_in(tokens)) else "key"
+    order = ", ".join([_sort_term(term, table, known) for term in query.sort] + [by_key])
+    # It has the table's own name, so that a subquery over the table finds members as the expression around it does.
+    sql = (
+        f"with {source} as (select t.*{members} from main.{source} as t)"  # noqa: S608 (quoted, and checked)
+        f" select key, value, version, position from {source}{where} order by {order}{_limit(query.limit)}"
+    )
 
     def hint(problem: str) -> str:
         return _expression_hint(problem, ambiguous, dotted_name_in(tokens))
 
-    with _only_reading(connection, [table], _WHERE, hint):
+    with only_reading(connection, [table], _WHERE, hint):
         for key, value, version, position in connection.execute(sql, dict(query.params)):
             yield Row(key, value.encode(), version, position)
 
@@ -104,9 +114,10 @@ def run_sql(files: Mapping[str, str], sql: str, params: Mapping[str, SqlValue]) 
 
     Raises:
         Usage: If it is not well formed, does more than read, names too many views, or selects what JSON cannot hold.
-        sqlite3.DatabaseError: If a file is damaged.
+        StorageFailed: If a file turns out to be damaged.
+        Busy: If one is changed in a way that readers do have to wait for.
     """
-    rows = _run(files, sql, params)
+    rows = _from_files(files, _run(files, sql, params))
     return SqlAnswer(next(rows), rows)
 
 
@@ -120,6 +131,21 @@ def views_in(sql: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if fold_case(name) in found]
 
 
+def _from_files(files: Mapping[str, str], rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    try:
+        with sqlite_errors():
+            yield from rows
+    except Overtaken as error:
+        raise Busy(f"{_SQL}: another process has locked a view's file", "ask again") from error
+    except FileUnusable as error:
+        for path in files.values():  # which of them it is, SQLite does not say
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        raise StorageFailed(
+            f"a snapshot file of {', '.join(files)} is damaged, and was deleted: {error}", "ask again"
+        ) from error
+
+
 def _run(files: Mapping[str, str], sql: str, params: Mapping[str, SqlValue]) -> Iterator[tuple[Any, ...]]:
     """Yield the names of the columns, then the rows."""
     import sqlite3
@@ -127,7 +153,7 @@ def _run(files: Mapping[str, str], sql: str, params: Mapping[str, SqlValue]) -> 
     tokens = tokenise(sql, _SQL)
     sql = one_statement(sql, tokens, _SQL)
     if fold_case(tokens[0].text) not in _VERBS:
-        raise _not_allowed(_SQL, tokens[0].text)
+        raise not_allowed(_SQL, tokens[0].text)
     _check_params(tokens, params, _SQL)
     with closing(sqlite3.connect(":memory:", isolation_level=None, uri=True, check_same_thread=False)) as connection:
         if len(files) > (most := connection.getlimit(sqlite3.SQLITE_LIMIT_ATTACHED)):
@@ -135,21 +161,17 @@ def _run(files: Mapping[str, str], sql: str, params: Mapping[str, SqlValue]) -> 
         for number, (view, path) in enumerate(files.items()):
             connection.execute("attach ? as ?", (readonly_uri(path), f"view{number}"))
             connection.execute(f"create temp view {quote(view)} as select * from view{number}.{quote(view)}")  # noqa: S608 (quoted)
-        connection.text_factory = _decode
+        connection.text_factory = lambda text: text.decode(errors="replace")
         connection.execute("begin")
-        with _only_reading(connection, files, _SQL, _statement_hint):
+        with only_reading(connection, files, _SQL, _statement_hint):
             cursor = connection.execute(sql, dict(params))
             columns = _tell_apart([column[0] for column in cursor.description])
             yield columns
             for row in cursor:
                 for name, value in zip(columns, row, strict=True):
-                    if isinstance(value, bytes) or value in (float("inf"), float("-inf")):
+                    if isinstance(value, bytes) or (isinstance(value, float) and isinf(value)):
                         raise _no_json(name, value)
                 yield row
-
-
-def _decode(text: bytes) -> str:
-    return text.decode(errors="replace")
 
 
 def _no_json(name: str, value: SqlValue | bytes) -> Usage:
@@ -223,64 +245,6 @@ def _check_params(tokens: Iterable[Token], params: Mapping[str, SqlValue], what:
             )
         if isinstance(value, str) and not value.isascii():
             check_utf8(value, f"the parameter {name!r}")
-
-
-@contextmanager
-def _only_reading(connection: "sqlite3.Connection", tables: Collection[str], what: str, hint: _Hint) -> Iterator[None]:
-    """Let a connection do nothing but read these tables; an interruption is one, and errors of a user's SQL are told.
-
-    Raises:
-        Usage: What SQLite says of the user's SQL, or what that is not allowed to do.
-    """
-    import sqlite3
-
-    refused: list[str] = []
-    # SQLite defines these when they are first used, which looks like writing.
-    connection.execute("select 1 from json_each('[]'), json_tree('[]')")
-    connection.set_authorizer(_authorizer({fold_case(table) for table in (*tables, *_TABLE_FUNCTIONS)}, refused))
-    # Python looks for signals between its own steps: without this, Ctrl-C would wait for SQLite.
-    connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_LOOKS)
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL) & 0xFF
-        if code == sqlite3.SQLITE_INTERRUPT:
-            raise KeyboardInterrupt from error
-        if code not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH):
-            raise
-        if refused:
-            raise _not_allowed(what, refused[0]) from error
-        raise Usage(f"{what}: {error}", hint(str(error))) from error
-    finally:
-        with suppress(sqlite3.ProgrammingError):  # closed before the last row was read
-            connection.set_authorizer(None)
-            connection.set_progress_handler(None, 0)
-
-
-def _authorizer(tables: Collection[str], refused: list[str]) -> Callable[..., int]:
-    """Return what allows reading ``tables``, and adds to ``refused`` whatever else is tried."""
-    import sqlite3
-
-    def authorize(action: int, one: str | None, two: str | None, _database: str | None, _by: str | None) -> int:
-        if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
-            return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_READ:
-            if fold_case(one or "") in tables:
-                return sqlite3.SQLITE_OK
-            refused.append(f"reading {one}")
-        elif action == sqlite3.SQLITE_FUNCTION:
-            if fold_case(two or "") not in _FORBIDDEN_FUNCTIONS:
-                return sqlite3.SQLITE_OK
-            refused.append(f"{two}()")
-        else:
-            refused.append("anything else")
-        return sqlite3.SQLITE_DENY
-
-    return authorize
-
-
-def _not_allowed(what: str, tried: str) -> Usage:
-    return Usage(f"{what} only reads views: {tried} is not allowed", "ask with one select; see 'evcli view list'")
 
 
 def _expression_hint(problem: str, ambiguous: Sequence[str], dotted: str | None) -> str:

@@ -3,7 +3,7 @@ import pytest
 from evcli.cli.main import COMMANDS
 from tests.cli.driving import Evcli
 
-TOPICS = ["design", "exit-codes", "format", "guarantees", "reducers", "time"]
+TOPICS = ["design", "exit-codes", "format", "guarantees", "reducers", "subscriptions", "time", "views"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["--store", "x", "--help"], ["help"]])

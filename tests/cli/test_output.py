@@ -9,6 +9,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -364,6 +365,125 @@ def test_an_error_about_a_path_that_is_not_utf8_can_be_said() -> None:
     assert in_a_pipe(lambda out: out.error(error))[1] == "evcli: no store in bad\\udcff\n"
     said = in_a_pipe(lambda out: out.error(error), requested="json")[1]
     assert json.loads(said)["error"]["path"] == "bad\udcff"
+
+
+def test_texts_are_printed_as_they_are() -> None:
+    texts = [b'{"a":1.50}', b'{"b": 1e2}']
+    for requested in (None, "jsonl", "raw"):
+        assert in_a_pipe(lambda out: out.texts(texts), requested=requested) == (b'{"a":1.50}\n{"b": 1e2}\n', "")
+    assert in_a_pipe(lambda out: out.texts(texts), requested="json")[0] == b'[{"a":1.50},\n{"b": 1e2}]\n'
+    assert not FORBIDDEN.search(on_a_terminal(lambda out: out.texts([HOSTILE]), requested="jsonl"))
+
+
+EXPLAINED = [
+    {"view": "stock", "position": 12, "rebuilt": ""},
+    {"view": "x\x1b[2J", "position": 3, "rebuilt": "damaged"},
+]
+
+
+def print_explained(out: Output) -> None:
+    out.explain(("view", "position", "rebuilt"), EXPLAINED)
+
+
+def test_what_an_answer_covers_is_a_table_on_standard_error() -> None:
+    table = "view        position  rebuilt\nstock             12\nx\\u001b[2J         3  damaged\n"
+    for requested in (None, "table", "csv", "raw"):
+        assert in_a_pipe(print_explained, requested=requested) == (b"", table)
+    assert on_a_terminal(print_explained) == table
+    assert max(map(len, on_a_terminal(print_explained, columns=20).splitlines())) <= 20
+
+
+def test_what_an_answer_covers_is_json_only_where_json_was_asked_for() -> None:
+    for requested in ("json", "jsonl"):
+        printed, said = in_a_pipe(print_explained, requested=requested)
+        assert printed == b""
+        assert not FORBIDDEN.search(said)
+        assert [json.loads(line) for line in said.splitlines()] == [{"explain": row} for row in EXPLAINED]
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("evcli.cli.output.time", SimpleNamespace(monotonic=lambda: self.now))
+
+
+def test_progress_is_one_line_of_a_terminal_that_is_taken_away_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    def act(out: Output) -> None:
+        with out.progress("folding stock") as progress:
+            assert progress is not None
+            for now, done in ((100.4, 300_000), (100.5, 400_000), (100.55, 450_000), (100.7, 1_000_000)):
+                clock.now = now
+                progress(done, 1_000_000)
+
+    first = "\revcli: folding stock 40% (400,000 of 1,000,000 events)"
+    second = "\revcli: folding stock 100% (1,000,000 of 1,000,000 events)"
+    assert on_a_terminal(act) == first + second + "\r" + " " * (len(second) - 1) + "\r"
+    clock.now = 100.0
+    narrow = on_a_terminal(act, columns=30)
+    assert max(map(len, narrow.split("\r"))) == 29
+
+
+def test_nothing_is_printed_beside_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    def act(out: Output) -> None:
+        with out.progress("one\x1b") as one, out.progress("two") as two:
+            assert one is not None
+            assert two is not None
+            clock.now = 101.0
+            one(1, 2)
+            two(1, 4)
+            out.note("note")
+            clock.now = 102.0
+            one(2, 2)
+            out.text("text")
+            out.text("more")
+
+    def line(text: str) -> str:
+        return "\r" + text
+
+    def gone(text: str) -> str:
+        return "\r" + " " * len(text) + "\r"
+
+    half, quarter, whole = (
+        "evcli: one\\u001b 50% (1 of 2 events)",
+        "evcli: two 25% (1 of 4 events)",
+        "evcli: one\\u001b 100% (2 of 2 events)",
+    )
+    assert on_a_terminal(act) == (
+        line(half) + gone(half) + line(quarter) + gone(quarter) + "evcli: note\n" + line(whole) + gone(whole)
+        + "text\nmore\n"
+    )  # fmt: skip
+
+
+def test_progress_is_shown_on_a_terminal_only_and_not_when_it_is_to_be_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch)
+
+    def act(out: Output) -> None:
+        with out.progress("x") as progress:
+            assert progress is None
+
+    assert in_a_pipe(act) == (b"", "")
+    assert on_a_terminal(act, quiet=True) == ""
+
+
+def test_progress_is_taken_away_before_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    def act(out: Output) -> None:
+        with contextlib.suppress(KeyboardInterrupt), out.progress("x") as progress:
+            assert progress is not None
+            clock.now = 101.0
+            progress(0, 0)
+            raise KeyboardInterrupt
+        out.note("stopped")
+
+    line = "evcli: x 0% (0 of 0 events)"
+    assert on_a_terminal(act) == f"\r{line}\r{' ' * len(line)}\revcli: stopped\n"
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """The ``[views.NAME]`` tables: what they may say, and what rows they make of events."""
 
+import json
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from evcli.domain.events import Event
 from evcli.domain.views import RowReducer
@@ -199,8 +199,55 @@ def test_a_failing_python_file_names_the_event_and_its_line(python: Path) -> Non
 def test_a_python_file_that_is_none_is_told_of(python: Path, text: str, what: str) -> None:
     trust(str(python), str(python / "state"))
     (python / "seen.py").write_text(text)
-    with pytest.raises(CodeFailed, match=what):
+    with pytest.raises(CodeFailed, match=what) as found:
         load(python).view("seen").load()
+    assert "help views" in found.value.hint
+
+
+def test_a_python_key_that_utf_8_cannot_write_fails_on_its_event(python: Path) -> None:
+    trust(str(python), str(python / "state"))
+    (python / "seen.py").write_text("def key(event): return 'A\\ud800'\ndef evolve(row, event): return 1\n")
+    with pytest.raises(CodeFailed, match=r"the view's key failed on inventory/x@5 .*lone surrogate") as found:
+        load(python).view("seen").load().changes([event({}, position=5)])
+    assert found.value.facts == {"stream": "inventory/x", "version": 5, "position": 5}
+    assert found.value.message.isprintable()
+
+
+def test_forgetting_that_there_may_be_no_row_is_recognised(python: Path) -> None:
+    trust(str(python), str(python / "state"))
+    (python / "seen.py").write_text("def key(event): return 'A'\ndef evolve(row, event): row['n'] = 1; return row\n")
+    with pytest.raises(CodeFailed, match="NoneType") as found:
+        rows_after(load(python).view("seen").load(), event({}))
+    assert "row = row or {}" in found.value.hint
+
+
+def test_a_row_that_keeps_a_part_of_an_event_shares_it_with_nobody(python: Path) -> None:
+    trust(str(python), str(python / "state"))
+    (python / "seen.py").write_text(
+        "def key(event): return event['data']['skus']\n"
+        "def evolve(row, event):\n"
+        "    row = row or event['data']\n"
+        "    row['n'] = row.get('n', 0) + 1\n"
+        "    return row\n"
+    )
+    reducer = load(python).view("seen").load()
+    events = [event({"skus": ["A", "B"]}), event({"skus": ["A"]})]
+    for _ in range(2):  # the same events again, as when a batch is folded in parts
+        assert {key: row["n"] for key, row in rows_after(reducer, *events).items()} == {"A": 2, "B": 1}
+    assert events == [event({"skus": ["A", "B"]}), event({"skus": ["A"]})]
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ('reducer = "lib/seen.py"', "lib/seen.py"),
+        ('key = "stream"\nreducer = "exec: ./fold.sh "', "exec:./fold.sh, key stream"),
+        ('key = "/data/sku"\nreducer = "last"', "last, key /data/sku"),
+        ('key = "/data/sku"\non = {}', "rules, key /data/sku"),
+    ],
+)
+def test_a_view_says_in_a_line_what_makes_its_rows(tmp_path: Path, table: str, told: str) -> None:
+    assert configure(tmp_path, f'[views.v]\nfrom = "**"\n{table}\n').view("v").describe() == told
 
 
 def exec_view(folder: Path, command: str) -> RowReducer:
@@ -230,6 +277,42 @@ def test_a_program_that_prints_something_else_has_failed(tmp_path: Path, printed
     with pytest.raises(CodeFailed) as found:
         rows_after(reducer, event({"sku": "A"}, position=3))
     assert found.value.facts == {"stream": "inventory/x", "version": 3, "position": 3}
+    assert "inventory/x@3: " in found.value.message
+
+
+def test_a_row_of_another_key_is_blamed_on_the_event_that_it_came_with(tmp_path: Path) -> None:
+    (tmp_path / "fold.py").write_text(
+        "import json, sys\n"
+        "rows = json.loads(sys.stdin.readline())\n"
+        "for change in map(json.loads, sys.stdin):\n"
+        "    rows[change['event']['data'].get('to', change['key'])] = {}\n"
+        "print(json.dumps(rows))\n"
+    )
+    reducer = exec_view(tmp_path, f"exec:{sys.executable} -I fold.py")
+    events = [event({"sku": "A"} | ({"to": "C"} if number == 6 else {}), position=number) for number in range(1, 9)]
+    with pytest.raises(CodeFailed, match=r"failed on inventory/x@6: it printed a row 'C'") as found:
+        rows_after(reducer, *events)
+    assert found.value.facts == {"stream": "inventory/x", "version": 6, "position": 6}
+
+
+def test_a_program_is_given_the_rows_concerned_and_a_line_for_each_event_and_key(tmp_path: Path) -> None:
+    reducer = exec_view(tmp_path, "exec:tee -a given | head -n 1")
+    events = [event({"sku": ["A", "B"]}), event({"sku": "A"}, position=2), event({}, position=3)]
+    assert rows_after(reducer, *events, rows={"A": {"n": 1.5}, "Z": 9}) == {"A": {"n": 1.5}, "Z": 9}
+    rows, *changes = map(json.loads, (tmp_path / "given").read_text().splitlines())
+    assert rows == {"A": {"n": 1.5}}
+    assert changes == [
+        {"key": "A", "event": events[0]},
+        {"key": "B", "event": events[0]},
+        {"key": "A", "event": events[1]},
+    ]
+
+
+def test_a_program_runs_only_when_it_is_trusted(tmp_path: Path) -> None:
+    config = configure(tmp_path, '[views.v]\nfrom = "**"\nkey = "stream"\nreducer = "exec:touch ran; cat"\n')
+    with pytest.raises(NotTrusted, match="touch ran"):
+        config.view("v").load()
+    assert not (tmp_path / "ran").exists()
 
 
 @needs_jq
@@ -239,24 +322,6 @@ def test_a_program_that_fails_on_an_event_is_told_which(tmp_path: Path) -> None:
     with pytest.raises(CodeFailed, match="inventory/x@13") as found:
         rows_after(reducer, *events)
     assert found.value.facts["position"] == 13
-
-
-@given(
-    events=st.lists(
-        st.tuples(st.sampled_from("AB"), st.integers(-3, 3), st.sampled_from(["received", "retired", "reset"]))
-    ),
-    cut=st.integers(0, 20),
-)
-@settings(max_examples=40, deadline=None)
-def test_folding_in_parts_is_folding_at_once(
-    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int, str]], cut: int
-) -> None:
-    folder = tmp_path_factory.getbasetemp() / "parts"
-    folder.mkdir(exist_ok=True)
-    reducer = configure(folder, RULES).view("stock").load()
-    all_events = [event({"sku": sku, "qty": qty}, f"item.{kind}") for sku, qty, kind in events]
-    at_once = rows_after(reducer, *all_events)
-    assert rows_after(reducer, *all_events[cut:], rows=rows_after(reducer, *all_events[:cut])) == at_once
 
 
 @pytest.mark.parametrize(
@@ -269,10 +334,18 @@ def test_folding_in_parts_is_folding_at_once(
         ('["inventory/**"]', '["a/ü*"]', "2: views.stock.from"),
         ('key = "/data/sku"\n', "", "1: views.stock: .*needs a key"),
         ('"/data/sku"', '"sku"', "3: views.stock.key: .*JSON pointer"),
+        ('"/data/sku"', '""', "3: views.stock.key: .*the key is empty"),
+        ('"/data/sku"', "7", "3: views.stock.key: .*needs a key"),
         ('"/data/sku"', '"/sku"', '3: views.stock.key: .*perhaps it is "/data/sku"'),
         ('"integer"', '"int"', "4: views.stock.columns.qty: .*no type of a column"),
         ("updated =", "QTY =", "4: views.stock.columns.QTY: .*already"),
         ("updated =", "Value =", "4: views.stock.columns.Value: .*already"),
+        ("updated =", "position =", "4: views.stock.columns.position: .*already"),
+        ("updated =", "OID =", "4: views.stock.columns.OID: .*already"),
+        ("updated =", "_RowId_ =", "4: views.stock.columns._RowId_: .*already"),
+        ("updated =", "2nd =", "4: .*begins with no digit"),
+        ('{ qty = "integer", updated = "text" }', '"qty"', "4: views.stock.columns: .*must be a table"),
+        ('{ qty = "integer", updated = "text" }', "{ qty = [] }", "4: views.stock.columns.qty: .*no type"),
         ("updated =", "rowid =", "4: views.stock.columns.rowid: .*already"),
         ("updated =", '"a-b" =', "4: .*begins with no digit"),
         ('"delete"', '"remove"', '8: views.stock.on."item.retired": .*"reset" or "delete"'),
@@ -280,6 +353,9 @@ def test_folding_in_parts_is_folding_at_once(
         ("columns =", "column =", "4: views.stock.column"),
         ("views.stock", "views.evcli-x", "1: views.evcli-x: .*a view's name"),
         ("views.stock", 'views."a b"', "1: .*a view's name"),
+        ("views.stock", "views.SQLite_v", "1: .*a view's name"),
+        ("views.stock", "views.2nd", "1: .*a view's name"),
+        ("views.stock", "views." + "v" * 65, "1: .*at most 64"),
         ("[views.stock]", '[views.STOCK]\nfrom = "**"\nkey = "stream"\non = {}\n[views.stock]', "differ only in case"),
         ('key = "/data/sku"', 'key = "/data/sku"\nreducer = "merge"', "on: .*goes with rules"),
     ],
@@ -297,7 +373,7 @@ def test_a_wrong_table_is_told_of_with_line_and_key(tmp_path: Path, old: str, ne
         ('from = "**"\nreducer = "sum"\nkey = "stream"', "no reducer of rows"),
         ('from = "**"\nreducer = "exec: "\nkey = "stream"', "no reducer of rows"),
         ('from = "**"\nreducer = 7\nkey = "stream"', "no reducer of rows"),
-        ('from = "**"\nreducer = "absent.py"', "there is no file"),
+        ('from = "**"\n[views.v.reducer.on]', "stand in its own table"),
         ('from = "**"\nreducer = "count"', "needs a key"),
         ('from = "**"\nreducer = "x.py"\nkey = "stream"', "the Python file says the keys"),
     ],
@@ -307,10 +383,22 @@ def test_what_makes_the_rows_has_to_be_said_once(tmp_path: Path, table: str, wha
 
 
 def test_a_view_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"no view nothing in .*; there are: stock"):
-        configure(tmp_path, RULES).view("nothing")
-    with pytest.raises(NotFound, match="since there is no evcli"):
+    more = RULES + '[views.all]\nfrom = "**"\nkey = "stream"\nreducer = "count"\n'
+    with pytest.raises(NotFound, match=r"^no view nothing; .*evcli\.toml has: stock, all$") as found:
+        configure(tmp_path, more).view("nothing")
+    assert found.value.facts == {"view": "nothing"}
+    with pytest.raises(NotFound, match=r"no view stock in .*evcli\.toml; .*help views"):
+        configure(tmp_path, "").view("stock")
+    with pytest.raises(NotFound, match=r"since there is no evcli\.toml; .*help views"):
         load_config(None).view("stock")
+
+
+def test_a_missing_python_file_is_an_error_only_of_its_view(tmp_path: Path) -> None:
+    config = configure(tmp_path, RULES + '[views.v]\nfrom = "**"\nreducer = "absent.py"\n')
+    config.view("stock").load()
+    for ask in (config.view("v").load, lambda: config.view("v").fingerprint(str(tmp_path / "cache"))):
+        with pytest.raises(BadConfig, match=r"evcli\.toml:11: views\.v\.reducer: there is no file .*absent\.py"):
+            ask()
 
 
 CHANGES = [
@@ -330,8 +418,30 @@ def test_a_fingerprint_changes_with_all_that_decides_what_rows_there_are(tmp_pat
 
 def test_a_fingerprint_stays_with_another_name_and_another_layout(tmp_path: Path) -> None:
     before = configure(tmp_path, RULES).view("stock").fingerprint(None)
+    listed = RULES.replace('["inventory/**"]', '["inventory/**", "b", "a", "b"]')
+    reordered = listed.replace('"b", "a", "b"', '"a", "b"').replace('["inventory/**", "a"', '["a", "inventory/**"')
+    found = {configure(tmp_path, text).view("stock").fingerprint(None) for text in (listed, reordered)}
+    assert len(found) == 1
+    assert found != {before}
     moved = "# a comment\n\n" + RULES.replace("views.stock", "views.other").replace(" = ", "  =  ")
     assert configure(tmp_path, moved).view("other").fingerprint(None) == before
+
+
+def test_the_order_of_rules_is_part_of_the_fingerprint(tmp_path: Path) -> None:
+    lines = RULES.splitlines()
+    swapped = "\n".join([*lines[:5], *lines[:4:-1]])
+    before = configure(tmp_path, RULES).view("stock").fingerprint(None)
+    assert configure(tmp_path, swapped).view("stock").fingerprint(None) != before
+
+
+def test_a_fingerprint_changes_with_a_file_that_the_program_names_and_with_the_key(tmp_path: Path) -> None:
+    text = '[views.v]\nfrom = "**"\nkey = "stream"\nreducer = "exec:jq -f fold.jq"\n'
+    found = []
+    for program in (".", ". "):
+        (tmp_path / "fold.jq").write_text(program)
+        found.append(configure(tmp_path, text).view("v").fingerprint(None))
+    found.append(configure(tmp_path, text.replace("stream", "/type")).view("v").fingerprint(None))
+    assert len(set(found)) == 3
 
 
 def test_a_fingerprint_changes_with_a_module_beside_the_python_file(python: Path) -> None:
