@@ -58,6 +58,8 @@ def fold_into(
         events: list[Event] = list(map(load, lines))
         if events[-1]["position"] > end:  # within a commit, which is read whole
             events = [event for event in events if event["position"] <= end]
+        if not events:
+            break
         kept = _wanted(events, until, skipped)
         last = events[-1]
         fold.add(kept, Checkpoint(last["position"], _recorded(last), head.position, head.hash))

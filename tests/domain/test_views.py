@@ -33,9 +33,9 @@ def event(data: Any, kind: str = "received", position: int = 1) -> Event:
 def fold(reducer: EvolvingRows, rows: dict[str, Any], events: list[Event]) -> dict[str, Any]:
     """Fold as a view does: with the rows that the changes name, None where there is none."""
     changes = reducer.changes(events)
-    concerned = {key: rows.pop(key, None) for _, keys in changes for key in keys}
-    reducer.fold(concerned, changes)
-    return rows | {key: row for key, row in concerned.items() if row is not None}
+    after = rows | {key: rows.get(key) for _, keys in changes for key in keys}
+    reducer.fold(after, changes)
+    return {key: row for key, row in after.items() if row is not None}
 
 
 def by_hand(events: list[Event]) -> dict[str, Any]:

@@ -11,17 +11,22 @@ from evcli import Store
 from evcli.domain.events import Event
 from evcli.errors import Busy, Damaged, Refused, Usage
 from evcli.read_side.subscriptions import Feed, begin, place
+from evcli.storage.local import LocalStore
 from evcli.storage.subscription_files import Progress
-from tests.storage.building import mark_of_before
+from tests.storage.building import mark_of_before, write
+
+
+def record(store: Store, stream: str, *types: str) -> None:
+    store.append(stream, [(type_, {}) for type_ in types])
 
 
 @pytest.fixture
 def store() -> Store:
     """Two streams, three commits."""
     store = Store.open()
-    store.append("a/x", ["t", ("u.v", {"n": 2})])
-    store.append("a/y", ["t"])
-    store.append("b", ["t"])
+    record(store, "a/x", "t", "u.v")
+    record(store, "a/y", "t")
+    record(store, "b", "t")
     return store
 
 
@@ -35,7 +40,8 @@ def handle(store: Store, name: str, *patterns: str, start: str | None = None) ->
 
 def at_work(store: Store, name: str = "n") -> Feed:
     files = store.subscription(name)
-    return Feed(store.log, ["**"], (), name=name, progress=begin(store.log, files, "first"))
+    with files.lock():
+        return Feed(store.log, ["**"], (), name=name, progress=begin(store.log, files, "first"))
 
 
 @contextmanager
@@ -48,7 +54,7 @@ def somebody_writing(root: Path) -> Iterator[None]:
 def test_without_follow_it_ends_and_goes_on_there(store: Store) -> None:
     assert handle(store, "n", start="first") == [1, 2, 3, 4]
     assert handle(store, "n") == []
-    store.append("b", ["t"])
+    record(store, "b", "t")
     assert handle(store, "n", start="first") == [5]
 
 
@@ -60,16 +66,14 @@ def test_patterns_and_types_select(store: Store) -> None:
 
 def test_evclis_own_streams_come_only_where_they_are_named(store: Store) -> None:
     root = Path(os.environ["EVCLI_STORE"])
-    own = Store.open(root)
-    [write] = __import__("evcli.given", fromlist=["to_writes"]).to_writes({"a/z": ["own"]}, {})
-    own.commit([write._replace(stream="evcli/gaps")])
+    LocalStore(str(root)).append([write("evcli/gaps", {})])
     assert handle(store, "all", start="first") == [1, 2, 3, 4]
     assert handle(store, "own", "evcli/**", start="first") == [5]
 
 
 def test_now_leaves_out_what_was_there(store: Store) -> None:
     assert handle(store, "n", start="now") == []
-    store.append("b", ["t"])
+    record(store, "b", "t")
     assert handle(store, "n") == [5]
 
 
@@ -122,9 +126,9 @@ def test_it_follows_what_comes(store: Store) -> None:
     store.subscription("n")
     with store.subscription("n").lock():
         begin(store.log, store.subscription("n"), "now")
-    store.append("b", ["later"])
+    record(store, "b", "later")
     assert next(events)["type"] == "later"
-    store.append("b", ["still.later"])
+    record(store, "b", "still.later")
     assert next(events)["type"] == "still.later"
     events.close()  # type: ignore[attr-defined]  # a generator
 
@@ -140,7 +144,7 @@ def test_what_was_handled_out_of_turn_is_not_handed_out_again(store: Store) -> N
 def test_the_last_commit_waits_while_its_writer_may_still_fail(store: Store) -> None:
     root = Path(os.environ["EVCLI_STORE"])
     with mark_of_before(root):
-        store.append("b", ["in.doubt"])
+        record(store, "b", "in.doubt")
     with somebody_writing(root):
         assert place(store.log, "now").position == 4
         feed = at_work(store)
@@ -154,7 +158,7 @@ def test_the_last_commit_waits_while_its_writer_may_still_fail(store: Store) -> 
 def test_a_commit_that_is_handled_already_is_waited_for_while_it_is_settled(store: Store) -> None:
     root = Path(os.environ["EVCLI_STORE"])
     with mark_of_before(root):
-        store.append("b", ["in.doubt"])
+        record(store, "b", "in.doubt")
     feed = at_work(store)
     assert len(list(feed.items())) == 5
     with somebody_writing(root):
@@ -166,12 +170,12 @@ def test_a_commit_that_is_handled_already_is_waited_for_while_it_is_settled(stor
 def test_another_history_is_told_of_and_nothing_is_handed_out(store: Store, tmp_path: Path, more: int) -> None:
     root = Path(os.environ["EVCLI_STORE"])
     shutil.copytree(root, tmp_path / "backup")
-    store.append("b", ["lost"])
+    record(store, "b", "lost")
     assert len(handle(store, "n", start="first")) == 5
     shutil.rmtree(root)
     shutil.copytree(tmp_path / "backup", root)
     for _ in range(more):
-        Store.open().append("b", ["other"])
+        record(Store.open(), "b", "other")
     with pytest.raises(Damaged, match=r"subscription n has handled.*evcli on --reset n"):
         handle(Store.open(), "n")
 
@@ -179,7 +183,7 @@ def test_another_history_is_told_of_and_nothing_is_handed_out(store: Store, tmp_
 def test_a_history_that_is_replaced_meanwhile_is_told_of(store: Store, tmp_path: Path) -> None:
     root = Path(os.environ["EVCLI_STORE"])
     shutil.copytree(root, tmp_path / "backup")
-    store.append("b", ["lost"])
+    record(store, "b", "lost")
     feed = at_work(store)
     assert len(list(feed.items())) == 5
     shutil.rmtree(root)

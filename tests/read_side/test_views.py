@@ -418,3 +418,16 @@ def test_store_views_are_asked_from_python(tmp_path: Path) -> None:
     assert [row.key for row in view.query(limit=2)] == ["A", "B"]
     with pytest.raises(NotFound, match="no view"):
         store.view("nothing")
+
+
+def test_compare_stops_within_a_commit_where_the_file_in_use_is_parked(tmp_path: Path) -> None:
+    store = shop(tmp_path)
+    store.append("inventory/x", [received("A", 1)])
+    store.append_many({"elsewhere/y": [received("Z", 1)], "inventory/x": [received("B", "many"), received("C", 2)]})
+    with pytest.raises(CodeFailed):
+        ask(store)
+    counting = shop(tmp_path, NEW_STOCK)
+    found: list[object] = []
+    rebuild(kept(counting), report=found.append)
+    assert found == []
+    assert set(ask(counting, cached=True)[0]) == {"A", "B", "C"}

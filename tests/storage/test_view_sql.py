@@ -173,8 +173,7 @@ def test_an_expression_selects_rows(connection: sqlite3.Connection, where: str, 
         ("qty = \\1", "unrecognized token"),
         ("qty\0 = 1", "NUL"),
         ("qty = '\udcff'", "not UTF-8"),
-        ("(" * 2000 + "1" + ")" * 2000, "--where: "),
-        ("qty" + " + qty" * 3000, "--where: "),
+        ("qty" + " + qty" * 3000, "too large"),
     ],
 )  # fmt: skip
 def test_what_is_no_expression_over_a_row_is_a_usage_error(
@@ -571,13 +570,18 @@ LONG = "with recursive n(x) as (select 1 union all select x + 1 from n) select s
 @pytest.mark.parametrize(
     "query",
     [
-        f"from evcli.storage.view_sql import run_sql; run_sql({{}}, {LONG!r}, {{}})",
-        f"from evcli.storage.view_sql import RowQuery, select_rows; from evcli.storage.view_file import open_readonly as o;"
-        f"list(select_rows(o(sys.argv[1]), 'stock', [], RowQuery({f'({LONG})'!r})))",
+        f"run_sql({{}}, {LONG!r}, {{}})",
+        f"list(select_rows(open_readonly(sys.argv[1]), 'stock', [], RowQuery({f'({LONG})'!r})))",
     ],
 )
 def test_ctrl_c_stops_a_long_query(stock: str, query: str) -> None:
-    asked = f"import sys, evcli.storage.view_sql; print('go', flush=True); {query}"
+    asked = f"""\
+import sys
+from evcli.storage.view_file import open_readonly
+from evcli.storage.view_sql import RowQuery, run_sql, select_rows
+print('go', flush=True)
+{query}
+"""
     process = subprocess.Popen(
         [sys.executable, "-c", asked, stock], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
