@@ -86,20 +86,9 @@ def run(
     event goes to the dead letters, and the next one is handled. See 'evcli help subscriptions'.
     """
     acts = {"--name": name, "--list": list_all or None, "--status": status, "--retry": retry, "--reset": reset_name}
-    options: dict[str, object] = {
-        "PATTERN": words,
-        "--type": type,
-        "--start": start,
-        "--once": once,
-        "--at": at,
-        "--dry-run": dry_run,
-    }
-    options |= {
-        "--retries": retries != _RETRIES,
-        "--backoff": backoff != _BACKOFF,
-        "--batch": batch > 1,
-        "--jobs": jobs > 1,
-    }
+    options: dict[str, object] = {"PATTERN": words, "--type": type, "--start": start, "--once": once, "--at": at}
+    options |= {"--retries": retries != _RETRIES, "--backoff": backoff != _BACKOFF, "--dry-run": dry_run}
+    options |= {"--batch": batch > 1, "--jobs": jobs > 1}
     _check_together([act for act, value in acts.items() if value is not None], options)
     handling = Handling((), retries, parse_duration(backoff), batch, jobs)
     if list_all:

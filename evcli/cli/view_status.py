@@ -12,7 +12,9 @@ def run(context: Context, view: ViewName) -> None:
     """Print how a view stands: its checkpoint, what came since, its file, and the event that it is parked at."""
     kept = context.store.kept_view(view)
     status = status_of(kept, context.store.head())
-    found = status._asdict() | {"fingerprint": kept.fingerprint, "from": list(kept.definition.patterns)}
+    found = status._asdict() | {"from": list(kept.definition.patterns)}
+    if not status.problem:
+        found["fingerprint"] = kept.fingerprint
     found["parked"] = status.parked and {
         name: value for name, value in status.parked._asdict().items() if name != "fingerprint"
     }

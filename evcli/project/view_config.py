@@ -30,7 +30,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}").fullmatch
 _RESERVED: Final = ("evcli", "sqlite_")
 _COLUMN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _COLUMN_TYPES: Final = ("integer", "real", "text", "numeric")
-_ROWIDS: Final = ("rowid", "oid", "_rowid_")
+_NO_COLUMNS: Final = ("rowid", "oid", "_rowid_", "true", "false")
 
 
 def read_views(file: TomlFile, tables: dict[str, Any], state_root: str | None) -> tuple[ViewDefinition, ...]:
@@ -80,7 +80,7 @@ def _read_patterns(file: TomlFile, keys: Keys, table: dict[str, Any]) -> tuple[s
 def _read_columns(file: TomlFile, keys: Keys, table: dict[str, Any]) -> dict[str, str]:
     at = (*keys, "columns")
     columns = file.table(at, table.get("columns", {}))
-    known = {*OWN_COLUMNS, *_ROWIDS}
+    known = {*OWN_COLUMNS, *_NO_COLUMNS}
     for name, kind in columns.items():
         if not _COLUMN(name):
             file.fail((*at, name), "a column's name is letters, digits and '_', and begins with no digit")

@@ -55,13 +55,10 @@ def fold_into(
     folded = 0
     load = loader()
     for lines in _batches(store.read_all(end=end, after=start, wanted=select_by(patterns))):
-        events: list[Event] = list(map(load, lines))
-        if events[-1]["position"] > end:  # within a commit, which is read whole
-            events = [event for event in events if event["position"] <= end]
+        events = _up_to(end, list(map(load, lines)))
         if not events:
             break
-        kept = _wanted(events, until, skipped)
-        last = events[-1]
+        kept, last = _wanted(events, until, skipped), events[-1]
         fold.add(kept, Checkpoint(last["position"], _recorded(last), head.position, head.hash))
         folded += len(kept)
         if progress is not None:
@@ -83,7 +80,7 @@ class _Fold:
         self.checkpoint = file.checkpoint()
 
     def add(self, events: list[Event], checkpoint: Checkpoint) -> None:
-        """Fold events, in one transaction; where that fails, in halves, so that all before the one at fault are kept."""
+        """Fold events, in one transaction; where that fails, in parts, so that all before the one at fault are kept."""
         if events and self._reducer is None:
             self._reducer = self._load_reducer()
         try:
@@ -94,10 +91,10 @@ class _Fold:
             if len(events) == 1:
                 failed.facts.setdefault("position", events[0]["position"])
                 raise
-            middle = len(events) // 2
-            last = events[middle - 1]
-            self.add(events[:middle], checkpoint._replace(position=last["position"], time=_recorded(last)))
-            self.add(events[middle:], checkpoint)
+            cut = _place_of(failed, events)
+            last = events[cut - 1]
+            self.add(events[:cut], checkpoint._replace(position=last["position"], time=_recorded(last)))
+            self.add(events[cut:], checkpoint)
         self.checkpoint = checkpoint
         if len(self._rows) > _MOST_ROWS:
             self._rows.clear()
@@ -114,6 +111,18 @@ class _Fold:
         self._rows.update((key, load(found[key]) if key in found else None) for key in missing)
         self._reducer.fold(self._rows, changes)
         return [_row_change(key, self._rows[key], event) for key, event in last.items()]
+
+
+def _place_of(failed: CodeFailed, events: list[Event]) -> int:
+    """Return where to cut events of which one has failed: right before it, or behind it where it is the first."""
+    position = failed.facts.get("position")
+    return next((number for number, event in enumerate(events) if number and event["position"] == position), 1)
+
+
+def _up_to(end: int, events: list[Event]) -> list[Event]:
+    if events[-1]["position"] <= end:
+        return events
+    return [event for event in events if event["position"] <= end]  # within a commit, which is read whole
 
 
 def _wanted(events: list[Event], until: str | None, skipped: frozenset[int]) -> list[Event]:

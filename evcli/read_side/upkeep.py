@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from evcli.domain.values import Json, same_json
-from evcli.errors import Busy, NotFound, Usage
+from evcli.errors import BadConfig, Busy, CodeFailed, NotFound, NotPermitted, Usage
 from evcli.read_side.keeping import PAUSE, KeptView, Outcome
 from evcli.read_side.opened_view import OpenView
 from evcli.storage.codec import loads
@@ -22,8 +22,9 @@ class Status(NamedTuple):
     """How a view stands.
 
     ``state`` is one of ``current``, ``behind``, ``parked`` (an event cannot be folded), ``building``, ``rolled back``,
-    ``changed`` (the definition is another than the file's) and ``not built``. ``position`` is the last event that is
-    covered, ``lag`` and ``lag_seconds`` what came since; ``size`` is in bytes.
+    ``changed`` (the definition is another than the file's), ``not built`` and ``unusable`` (its code cannot be loaded,
+    or may not; ``problem`` says why). ``position`` is the last event that is covered, ``lag`` and ``lag_seconds`` what
+    came since; ``size`` is in bytes.
     """
 
     view: str
@@ -36,6 +37,7 @@ class Status(NamedTuple):
     definition: str
     parked: Parked | None = None
     previous: bool = False
+    problem: str = ""
 
 
 class RowDifference(NamedTuple):
@@ -52,6 +54,10 @@ def status_of(view: KeptView, head: Head) -> Status:
     folder = view.folder
     if folder is None:
         return Status(view.name, "not built", 0, head.position, 0.0, 0, 0, definition)
+    try:
+        view.fingerprint  # noqa: B018 (raises)
+    except (CodeFailed, NotPermitted, BadConfig) as error:
+        return Status(view.name, "unusable", 0, head.position, 0.0, 0, 0, definition, problem=str(error))
     switch, parked = folder.read(), folder.parked()
     parked = parked if parked and parked.fingerprint == view.fingerprint else None
     opened = view.open_in_use()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from evcli.errors import Busy, CodeFailed, EvcliError
+from evcli.errors import BadConfig, Busy, CodeFailed, EvcliError, NotPermitted
 from evcli.read_side.keeping import KeptView, Outcome
 from evcli.storage.contract import EventStore, Head
 
@@ -13,6 +13,9 @@ _QUICK: Final = 0.02
 _SLOW: Final = 0.1
 _LOOK_AT_DEFINITIONS: Final = 1.0
 _PATIENCE: Final = 10.0
+
+_ITS_OWN: Final = (CodeFailed, NotPermitted, BadConfig)
+"""What is wrong with one view, and no matter of the others."""
 
 Report = Callable[[KeptView, Outcome | EvcliError], None]
 """Is told what became of a view: events folded, or why it is parked."""
@@ -28,7 +31,7 @@ def work_once(views: Sequence[KeptView], report: Report) -> bool:
     for view in views:
         try:
             report(view, view.bring_up_to(view.store.head(), time.monotonic() + _PATIENCE)[1])
-        except (CodeFailed, Busy) as error:
+        except (*_ITS_OWN, Busy) as error:
             good = False
             report(view, error)
     return good
@@ -61,6 +64,7 @@ class _Worker:
         self._load_views = load_views
         self._report = report
         self._views: dict[tuple[str, str], KeptView] = {}
+        self._unusable: set[str] = set()
         self._looked = 0.0
         self._head: Head | None = None
 
@@ -80,10 +84,22 @@ class _Worker:
         if time.monotonic() - self._looked < _LOOK_AT_DEFINITIONS:
             return False
         self._looked = time.monotonic()
-        found = {(view.name, view.fingerprint): view for view in self._load_views()}
+        found = {(view.name, fingerprint): view for view in self._load_views() if (fingerprint := self._look_at(view))}
         known = self._views
         self._views = {key: known.get(key, view) for key, view in found.items()}  # code that is loaded stays loaded
         return True
+
+    def _look_at(self, view: KeptView) -> str | None:
+        """Return a view's fingerprint; None, told once, if its code cannot be loaded, or may not."""
+        try:
+            fingerprint = view.fingerprint
+        except _ITS_OWN as error:
+            if view.name not in self._unusable:
+                self._report(view, error)
+            self._unusable.add(view.name)
+            return None
+        self._unusable.discard(view.name)
+        return fingerprint
 
     def _keep(self, view: KeptView, head: Head) -> bool:
         """Bring a view up to date unless it is parked; return whether that is done."""
@@ -93,7 +109,7 @@ class _Worker:
         with suppress(Busy):
             try:
                 outcome = view.bring_up_to(head, deadline=0.0)[1]
-            except CodeFailed as failed:
+            except _ITS_OWN as failed:
                 self._report(view, failed)
                 return True
             if outcome.folded or outcome.rebuilt:

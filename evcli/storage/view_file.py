@@ -11,13 +11,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from evcli.errors import StorageFailed
-from evcli.storage.codec import dump
 
 if TYPE_CHECKING:
     import sqlite3
 
 _WAL_BYTES: Final = 4 << 20
 _BUSY_SECONDS: Final = 5.0
+_KEYS_AT_ONCE: Final = 500
 _CHECKPOINT: Final = "evcli_checkpoint"
 
 
@@ -145,13 +145,17 @@ class ViewFile:
 
     def load(self, keys: list[str]) -> dict[str, bytes]:
         """Return the values of those of ``keys`` that have a row."""
-        wanted = dump(keys).decode()
+        found: dict[str, bytes] = {}
         with sqlite_errors():
-            found = self._connection.execute(
-                f"select key, value from {self._table} where key in (select value from json_each(?))",  # noqa: S608
-                (wanted,),
-            ).fetchall()
-        return {key: value.encode() for key, value in found}
+            for first in range(0, len(keys), _KEYS_AT_ONCE):
+                asked = keys[first : first + _KEYS_AT_ONCE]
+                places = ",".join("?" * len(asked))
+                rows = self._connection.execute(
+                    f"select key, value from {self._table} where key in ({places})",  # noqa: S608 (quoted)
+                    asked,
+                )
+                found.update((key, value.encode()) for key, value in rows)
+        return found
 
     def save(self, changes: Iterable[RowChange], checkpoint: Checkpoint) -> None:
         """Write rows and checkpoint, within a `transaction`."""
@@ -269,7 +273,7 @@ def readonly_uri(path: str) -> str:
     """Return the URI by which SQLite opens a file for reading only."""
     from urllib.parse import quote as escape
 
-    return f"file:{escape(path)}?mode=ro"
+    return f"file:{escape(os.fsencode(path))}?mode=ro"
 
 
 def quote(name: str) -> str:

@@ -431,3 +431,34 @@ def test_compare_stops_within_a_commit_where_the_file_in_use_is_parked(tmp_path:
     rebuild(kept(counting), report=found.append)
     assert found == []
     assert set(ask(counting, cached=True)[0]) == {"A", "B", "C"}
+
+
+@pytest.mark.parametrize("key", ["A\0b", "A", "", "'\"", "\U0001f600"])
+def test_any_text_is_a_key(tmp_path: Path, key: str) -> None:
+    store = shop(tmp_path)
+    for number in range(1, 4):
+        store.append("inventory/x", [received(key, 2), received(key + "\0c", 1)])
+        assert {sku: row["qty"] for sku, row in ask(store)[0].items()} == {key: 2 * number, key + "\0c": number}
+    found = store.view("stock").get(key)
+    assert found is not None
+    assert found.value["qty"] == 6
+
+
+def test_many_poison_events_are_parked_at_the_first(tmp_path: Path) -> None:
+    store = shop(tmp_path)
+    store.append("inventory/x", [received("A", 1 if number % 7 else "many") for number in range(1, 60)])
+    for first in (7, 14, 21):
+        with pytest.raises(CodeFailed, match=rf"inventory/x@{first}\b"):
+            ask(store)
+        assert ask(store, cached=True)[1].position == first - 1
+        with pytest.raises(CodeFailed):
+            skip(kept(store))
+
+
+def test_a_view_whose_code_cannot_be_loaded_is_shown_as_such(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text("def key(event):\n    pass\n")
+    store = shop(tmp_path, '[views.odd]\nfrom = "**"\nreducer = "odd.py"\n')
+    store.append("inventory/x", [received("A", 1)])
+    status = status_of(kept(store, "odd"), store.head())
+    assert status.state == "unusable"
+    assert "evcli trust" in status.problem

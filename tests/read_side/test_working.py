@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from evcli import Store
-from evcli.errors import CodeFailed, EvcliError
+from evcli.errors import CodeFailed, EvcliError, NotTrusted
 from evcli.read_side.keeping import KeptView, Outcome
 from evcli.read_side.upkeep import skip, status_of
 from evcli.read_side.working import work, work_once
@@ -106,6 +106,18 @@ def test_a_definition_that_is_changed_is_folded_anew_by_the_worker(tmp_path: Pat
         eventually(lambda: cached_position(store) == 1)
         shop(tmp_path, STOCK.replace('inc = { qty = "/data/qty" }, set', "inc = { qty = 1 }, set"))
         eventually(lambda: ask(store, cached=True)[0]["A"]["qty"] == 1)
+
+
+def test_a_view_that_may_not_run_stops_no_other(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text("def key(event):\n    pass\n")
+    store = shop(tmp_path, '[views.odd]\nfrom = "**"\nreducer = "odd.py"\n' + STOCK)
+    store.append("inventory/x", [received("A", 1)])
+    told = Told()
+    assert not work_once(store.kept_views(), told)
+    with working(store, told):
+        store.append("inventory/x", [received("A", 1)])
+        eventually(lambda: cached_position(store) == 2)
+    assert [name for name, outcome in told.outcomes if isinstance(outcome, NotTrusted)] == ["odd", "odd"]
 
 
 def test_once_tells_whether_all_views_are_current(tmp_path: Path) -> None:
