@@ -3,14 +3,15 @@
 import os
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
-from evcli.errors import StorageFailed
+from evcli.errors import Busy, StorageFailed
 from evcli.storage.contract import Head
 from evcli.storage.view_file import (
     Checkpoint,
     FileUnusable,
+    Overtaken,
     Row,
     count_rows,
     get_row,
@@ -52,10 +53,11 @@ class OpenView:
 
         Raises:
             FileUnusable: If it is damaged, or gone.
+            Busy: If another program has it locked.
         """
         if not os.path.exists(path):
             raise FileUnusable(path)
-        with sqlite_errors():
+        with _locks_told(name), sqlite_errors():
             connection = open_readonly(path)
             try:
                 connection.execute("begin")
@@ -102,10 +104,19 @@ class OpenView:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         try:
-            with sqlite_errors():
+            with _locks_told(self.name), sqlite_errors():
                 yield
         except FileUnusable as error:
-            os.unlink(self.path)
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
             raise StorageFailed(
                 f"the snapshot file of view {self.name} is damaged, and was deleted: {error}", "ask again"
             ) from error
+
+
+@contextmanager
+def _locks_told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Overtaken as error:
+        raise Busy(f"another program has locked the file of view {name}", "try again when it is done") from error

@@ -210,9 +210,11 @@ class LocalStore:
         """Return the end up to which no crash takes a commit away any more; see the contract (DESIGN 4)."""
         self.id  # noqa: B018 (a store must be there)
         look = self._looks.look()
-        if look.doubtless == look.head or not writer_is_alive(self.root):
+        if look.doubtless == look.head:
             return look.head
-        return look.doubtless
+        is_free = not writer_is_alive(self.root)
+        again = self._looks.look()  # a writer may have cut that commit, and gone
+        return again.head if is_free and again.head == look.head else again.doubtless
 
     def holds(self, position: int, digest: str) -> bool:
         """Say whether a commit ends at ``position`` with the hash ``digest``; see the contract."""

@@ -220,6 +220,10 @@ def read_checkpoint(connection: "sqlite3.Connection") -> Checkpoint:
 
 def get_row(connection: "sqlite3.Connection", table: str, key: str) -> Row | None:
     """Return one row of an open view file, at the cost of one look-up."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:  # as the shell gives what is not UTF-8
+        return None
     found = connection.execute(
         f"select key, value, version, position from {quote(table)} where key = ?",  # noqa: S608 (quoted)
         (key,),
@@ -248,16 +252,19 @@ def sqlite_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # Python's own, about how it is used
+            raise
+        code &= 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Overtaken from error
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
             raise PermissionError(str(error)) from error
-        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM):
-            raise StorageFailed(
-                f"a view's file could not be written: {error}", "make room, or name another cache: EVCLI_CACHE=DIR"
-            ) from error
-        raise FileUnusable(str(error)) from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA):
+            raise FileUnusable(str(error)) from error
+        raise StorageFailed(
+            f"a view's file could not be read or written: {error}", "make room, or name another cache: EVCLI_CACHE=DIR"
+        ) from error
 
 
 def open_readonly(path: str) -> "sqlite3.Connection":

@@ -37,7 +37,7 @@ key = "/data/sku"
 reducer = "merge"
 columns = { euro = "real", group = "text" }
 """
-ENDLESS = "with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) from n"
+ENDLESS = "(with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) from n)"
 
 
 @pytest.fixture
@@ -270,7 +270,6 @@ HOSTILE = [
     "1 union select 1, 2, 3, 4",
     "1; delete from stock",
     "1);--",
-    "1 --)",
     "(1 /* )",
     "/*",
     "'",
@@ -469,16 +468,14 @@ def damage_quietly(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [["sql", ENDLESS], ["sql", f"select 1 from stock where ({ENDLESS})"], ["rows", "stock", "--where", f"({ENDLESS})"]],
+    [["sql", f"select {ENDLESS}"], ["sql", f"select {ENDLESS} from stock"], ["rows", "stock", "--where", ENDLESS]],  # noqa: S608 (a constant)
+    ids=["sql", "sql over a view", "rows"],
 )
 def test_ctrl_c_ends_a_long_query(shop: Evcli, query: list[str]) -> None:
     keys(shop, "stock")
-    process = start("query", *query, "--explain")
-    assert process.stderr is not None
-    if "stock" in query or "stock" in query[-1]:
-        assert process.stderr.readline().startswith(b"view")
+    process = start("query", *query)
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.3 if "stock" in query[-1] or "stock" in query else 0.8)
+        process.wait(0.8)  # long past its start
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=5)
@@ -487,7 +484,8 @@ def test_ctrl_c_ends_a_long_query(shop: Evcli, query: list[str]) -> None:
     assert b"Traceback" not in said
 
 
-def test_a_reader_that_goes_ends_a_query_quietly(shop: Evcli) -> None:
+@pytest.mark.usefixtures("shop")
+def test_a_reader_that_goes_ends_a_query_quietly() -> None:
     count = "with recursive n(x) as (select 1 union all select x + 1 from n) select x from n"
     process = start("query", "sql", count)
     assert process.stdout is not None

@@ -462,3 +462,23 @@ def test_a_view_whose_code_cannot_be_loaded_is_shown_as_such(tmp_path: Path) -> 
     status = status_of(kept(store, "odd"), store.head())
     assert status.state == "unusable"
     assert "evcli trust" in status.problem
+
+
+def test_a_key_that_no_text_can_be_has_no_row(tmp_path: Path) -> None:
+    store = shop(tmp_path)
+    store.append("inventory/x", [received("A", 1)])
+    assert store.view("stock").get("\udcff") is None
+
+
+def test_a_file_that_another_program_has_locked_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_file, "_BUSY_SECONDS", 0.05)
+    store = shop(tmp_path)
+    store.append("inventory/x", [received("A", 1)])
+    path = path_for_others(kept(store))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("pragma locking_mode = exclusive")
+    other.execute("begin exclusive")
+    with pytest.raises(Busy, match="locked the file of view stock"):
+        ask(store, cached=True)
+    other.close()
+    assert set(ask(store)[0]) == {"A"}
