@@ -85,7 +85,7 @@ run query state orders/1030
 
 step "A view is folded from many streams: what each customer ordered, asked by key, by a SQL expression, as of then."
 run query get customers f.hedlund
-run query rows customers --where 'spent > 300' --sort -spent --limit 3
+run query rows customers --where 'orders > 8 and largest > 60' --sort -largest --limit 3
 run query get customers f.hedlund /orders --until 2026-10-01
 run query sql 'select count(*) as kinds, sum(times) as faults from faults'
 

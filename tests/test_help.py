@@ -56,7 +56,7 @@ END
 evcli trust . -q
 ! evcli query rows stock 2> why || exit
 """
-ENDLESS = (" --follow", "timeout ")
+ENDLESS = (" --follow",)
 PROGRAMS = ("jq", "sqlite3", "sha256sum")
 
 
@@ -109,7 +109,7 @@ def test_the_help_of_a_command_begins_with_examples_and_they_run(words: str, hom
     assert rest.lstrip().startswith("Usage: "), text
     for example in (line.strip() for line in first.splitlines()[1:]):
         assert f"evcli {words}" in example
-        if any(word in example for word in ENDLESS) or _is_missing_a_program(example):
+        if example == "evcli work" or any(word in example for word in ENDLESS) or _is_missing_a_program(example):
             continue
         example = example.replace(" /backup/", " ~/backup/")  # noqa: PLW2901 (the root directory is not ours)
         done = run_sh(_setting_for(example) + example, home)

@@ -115,7 +115,7 @@ def _dispatch(words: list[str], out: "Output") -> int:
         return 0
     group = [command for command in COMMANDS if command.words.startswith(words[0] + " ")]
     if group and words[1:] in (["--help"], ["-h"]):
-        out.text("\n".join(f"evcli {command.words:<14}{command.purpose}" for command in group))
+        out.text("\n".join(f"evcli {command.words:<15}{command.purpose}" for command in group))
         return 0
     raise _unknown(words)
 
@@ -142,7 +142,7 @@ def _unknown(words: list[str]) -> Usage:
 
 def overview() -> str:
     """Return what ``evcli --help`` prints."""
-    rows = "\n".join(f"  evcli {command.words:<14}{command.purpose}" for command in COMMANDS)
+    rows = "\n".join(f"  evcli {command.words:<15}{command.purpose}" for command in COMMANDS)
     return (
         "Event sourcing and CQRS for the shell: facts in plain files, state as of any moment.\n\n"
         "Examples:\n"

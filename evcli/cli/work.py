@@ -12,8 +12,8 @@ from evcli.read_side.keeping import KeptView, Outcome
 from evcli.read_side.working import work, work_once
 
 EXAMPLES = """\
-evcli work --once
-timeout 60 evcli work"""
+evcli work
+evcli work --once"""
 
 
 class _Terminated(BaseException):
