@@ -57,6 +57,8 @@ _GLOBAL_FLAGS: Final = ("--json", "-r", "--raw", "-q", "--quiet")
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run evcli with ``argv`` (default: the process's) and exit with the code that ``evcli help exit-codes`` tells of."""
+    if sys.platform != "win32":  # ignored, as some start us, it loses exit codes: what fails would look like 0
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -174,6 +176,7 @@ def _globals_last(words: list[str]) -> list[str]:
 
 def _plain_output(output: "type[Output]", words: list[str]) -> "Output":
     """Make the output for errors, as the words ask for it: they may be just what cannot be parsed."""
+    words = words[: words.index("--")] if "--" in words else words
     pairs = list(zip(words, [*words[1:], ""], strict=False))
     json = any(
         word in ("--json", "-ojson", "-ojsonl", "--output=json", "--output=jsonl")

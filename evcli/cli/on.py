@@ -282,7 +282,9 @@ class _Stopped:
 def _stopped_by_signals() -> Iterator[_Stopped]:
     """Let SIGTERM and Ctrl-C set a flag: what is running is waited for, and what it came to is remembered."""
     stopped = _Stopped()
-    before = {number: signal.signal(number, stopped.by) for number in (signal.SIGTERM, signal.SIGINT)}
+    # Who is started with them ignored (nohup, a script's background job) is not to be stopped by them.
+    heeded = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stopped.by) for number in heeded}
     try:
         yield stopped
     finally:

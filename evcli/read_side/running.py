@@ -98,7 +98,7 @@ class Runner:
         pause = _QUICK
         while not self._stop.is_set():
             before = self._feed.position
-            self._handle(self._feed.items(), progress, pool)
+            self._handle(self._feed.items(), progress, pool, live=not once and self._handling.jobs > 1)
             progress.sync()
             if once:
                 return
@@ -110,8 +110,8 @@ class Runner:
                 self._stop.wait(pause)
                 pause = min(_SLOW, pause * 1.2)
 
-    def _handle(self, items: Iterator[Item], progress: ProgressFile, pool: ThreadPoolExecutor) -> None:
-        """Handle what the feed has now."""
+    def _handle(self, items: Iterator[Item], progress: ProgressFile, pool: ThreadPoolExecutor, *, live: bool) -> None:
+        """Handle what the feed has now; ``live`` also what comes while a program is running."""
         exhausted = False
         while True:
             while not exhausted and not self._stop.is_set() and len(self._window) < MOST_AHEAD:
@@ -124,9 +124,12 @@ class Runner:
             if not self._stop.is_set():
                 self._start(pool)
             idle = not self._running
-            for done in wait(self._running, return_when=FIRST_COMPLETED).done:
+            patience = _SLOW if live and exhausted else None
+            for done in wait(self._running, timeout=patience, return_when=FIRST_COMPLETED).done:
                 self._end(self._running.pop(done)[1], done.result())
             self._write(progress, exhausted=exhausted)
+            if patience and self._running and self._feed.has_more():
+                items, exhausted = self._feed.items(), False
             if idle and (exhausted or self._stop.is_set()):
                 return
 

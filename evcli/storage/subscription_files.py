@@ -74,7 +74,7 @@ class SubscriptionFiles:
 
     def exist(self) -> bool:
         """Say whether there is such a subscription."""
-        return os.path.lexists(self._path(_PROGRESS))
+        return any(os.path.lexists(self._path(name)) for name in (_PROGRESS, _ABOUT, _DEAD))
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
@@ -102,8 +102,11 @@ class SubscriptionFiles:
         Raises:
             StorageFailed: If that cannot be read.
         """
-        with open(self._path(_PROGRESS), "rb") as file:
-            return _newest(self.name, file.read(2 * _SLOT))[1]
+        try:
+            with open(self._path(_PROGRESS), "rb") as file:
+                return _newest(self.name, file.read(2 * _SLOT))[1]
+        except FileNotFoundError as error:
+            raise _unreadable(self.name, "its file is missing") from error
 
     def keep(self) -> "ProgressFile":
         """Open the progress for writing; the lock is held."""
@@ -131,9 +134,10 @@ class SubscriptionFiles:
         fd = os.open(self._path(_DEAD), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             size = os.fstat(fd).st_size
-            # A line that was cut short by a power cut was of a letter that the progress does not know.
-            torn = size and read_at(fd, 1, size - 1) != b"\n"
-            write_all(fd, b"\n" * bool(torn) + b"".join(map(_letter_line, letters)), size)
+            # A line that was cut short by a power cut was of a letter that the progress does not know: it is cut off.
+            size = read_at(fd, size, 0).rfind(b"\n") + 1
+            os.ftruncate(fd, size)
+            write_all(fd, b"".join(map(_letter_line, letters)), size)
             sync_data(fd)
         finally:
             close(fd)
@@ -141,10 +145,23 @@ class SubscriptionFiles:
             sync_tree_above(self.folder)
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return the dead letters, the oldest first."""
+        """Return the dead letters, the oldest first.
+
+        Raises:
+            StorageFailed: If a whole line is none: nobody is to lose an event by a slip of an editor.
+        """
+        found: list[DeadLetter] = []
         with suppress(FileNotFoundError), open(self._path(_DEAD), "rb") as file:
-            return [letter for line in file if (letter := _read_letter(line))]
-        return []
+            for number, line in enumerate(file, 1):
+                letter = _read_letter(line)
+                if letter is None and line.endswith(b"\n"):
+                    raise StorageFailed(
+                        f"{self._path(_DEAD)}:{number} is no dead letter",
+                        "correct that line, or take it out if its event is not wanted",
+                    )
+                if letter is not None:
+                    found.append(letter)
+        return found
 
     def replace_dead_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Keep these dead letters and no others, durably; the lock is held."""
@@ -210,11 +227,15 @@ def _newest(name: str, text: bytes) -> tuple[int, Progress]:
             number, position, done, head_position, head_hash = json.loads(written)
             found.append((number, Progress(position, tuple(done), head_position, head_hash)))
     if not found:
-        raise StorageFailed(
-            f"the progress of subscription {name} cannot be read: neither of its two records is whole",
-            f"say where to go on: evcli on --reset {name} --at now (or a position)",
-        )
+        raise _unreadable(name, "neither of its two records is whole")
     return max(found)
+
+
+def _unreadable(name: str, why: str) -> StorageFailed:
+    return StorageFailed(
+        f"the progress of subscription {name} cannot be read: {why}",
+        f"say where to go on: evcli on --reset {name} --at now (or a position)",
+    )
 
 
 def _letter_line(letter: DeadLetter) -> bytes:
@@ -222,8 +243,9 @@ def _letter_line(letter: DeadLetter) -> bytes:
 
 
 def _read_letter(line: bytes) -> DeadLetter | None:
-    about, key, event = line.rstrip(b"\n").partition(_EVENT_KEY)
+    text, key, event = line.rstrip(b"\n").partition(_EVENT_KEY)
     try:
-        return DeadLetter(loads(about + b"}"), event[:-1]) if key and loads(event[:-1]) else None
+        about = loads(text + b"}")
+        return DeadLetter(about, event[:-1]) if key and loads(event[:-1]) and "position" in about else None
     except ValueError:
         return None
