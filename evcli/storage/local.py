@@ -288,6 +288,16 @@ class LocalStore:
     ) -> Iterator[list[bytes]]:
         """Yield verified lines in global order, by commit; see the contract."""
         head = self.head()
+        try:
+            yield from self._read_up_to(head, end=end, after=after, wanted=wanted)
+        except Damaged:
+            if self.holds(head.position, head.hash):
+                raise
+            # else its writer has taken the last commit back, which was whole and never acknowledged
+
+    def _read_up_to(
+        self, head: Head, *, end: int, after: int, wanted: Callable[[str], bool] | None
+    ) -> Iterator[list[bytes]]:
         with opened(self.root, JOURNAL_FILE) as fd, RegionReader(self.root) as regions:
             if fd is None:
                 return
