@@ -26,7 +26,10 @@ class Line(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """The last complete lines of a file, oldest first, and the bytes behind the last newline."""
+    """The last complete lines of a file, oldest first, and the bytes behind the last newline.
+
+    ``size`` is how far the file went when it was read: less than was asked for, if it was cut just then.
+    """
 
     lines: list[Line]
     rest: bytes
@@ -39,6 +42,9 @@ def last_lines(fd: int, size: int, enough: Callable[[list[Line]], bool]) -> Endi
     while True:
         start = max(0, size - block)
         text = read_at(fd, size - start, start)
+        if len(text) < size - start:  # a torn line was cut since its size was taken
+            size = start + len(text)
+            continue
         first = 0 if start == 0 else text.find(b"\n") + 1
         cut = text.rfind(b"\n") + 1
         lines: list[Line] = []

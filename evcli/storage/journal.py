@@ -53,7 +53,7 @@ def read_tail(fd: int, size: int) -> Tail:
         Damaged: If a complete line is not what it was, or there are NULs that no power cut leaves.
     """
     ending = last_lines(fd, size, lambda lines: len(lines) > 3)  # noqa: PLR2004 (torn, last, before, and its hash)
-    lines = ending.lines
+    lines, size = ending.lines, ending.size
     torn_at = size - len(ending.rest)
     if lines and not ending.rest and b"\0" in lines[-1].text:
         torn_at = lines.pop().offset

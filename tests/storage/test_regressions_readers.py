@@ -67,3 +67,16 @@ def test_a_journal_that_was_cut_behind_its_mark_is_damage_to_a_reader(
     monkeypatch.setattr(journal, "entries_after", cut)
     with pytest.raises(Damaged):
         list(store.read_all(end=2))
+
+
+def test_a_torn_line_that_is_cut_while_the_journal_is_looked_at_moves_no_end(store_path: Path) -> None:
+    store = LocalStore(str(store_path))
+    for number in range(9):
+        store.append([write("a", number)])
+    with (store_path / "journal.jsonl").open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        for torn in (1, 300, 5_000):
+            tail = journal.read_tail(file.fileno(), size + torn)
+            assert (tail.end, tail.torn) == (size, False)
+            assert tail.last is not None
+            assert tail.last.last_position == 9
