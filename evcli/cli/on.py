@@ -13,7 +13,18 @@ from evcli.cli.options import Context, DryRun
 from evcli.domain.instants import parse_duration
 from evcli.errors import AnswerIsNo, StorageFailed, Usage
 from evcli.read_side.running import Handling, Runner, run_program
-from evcli.read_side.subscriptions import Feed, Item, begin, busy, check_patterns, check_start, place, require, reset
+from evcli.read_side.subscriptions import (
+    Feed,
+    Item,
+    begin,
+    busy,
+    check_patterns,
+    check_start,
+    held,
+    place,
+    require,
+    reset,
+)
 from evcli.storage.codec import loads
 from evcli.storage.contract import EventStore
 from evcli.storage.subscription_files import DeadLetter, Progress, SubscriptionFiles
@@ -186,9 +197,7 @@ def _retry(
         context.out.events(letter.line for letter in files.dead_letters())
         return 0
     handling = _running(context, list(words) or files.about().get("program") or [], handling)
-    with files.lock() as free:
-        if not free:
-            raise busy(files)
+    with held(files):
         letters = files.dead_letters()
         left: list[DeadLetter | None] = [*letters]
         with _stopped_by_signals() as stopped:

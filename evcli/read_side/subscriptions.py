@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from evcli.domain.events import Event
@@ -169,9 +170,7 @@ def handled_one_by_one(
     """
     check_patterns(patterns)
     check_start(files, start)
-    with files.lock() as free:
-        if not free:
-            raise busy(files)
+    with held(files):
         feed = Feed(store, patterns, types, name=files.name, progress=begin(store, files, start))
         progress = files.keep()
         done = progress.progress.done
@@ -216,9 +215,7 @@ def reset(store: EventStore, files: SubscriptionFiles, at: str, *, dry_run: bool
     """
     require(files)
     progress = place(store, at)
-    with files.lock() as free:
-        if not free:
-            raise busy(files)
+    with held(files):
         if not dry_run:
             files.start(progress)
     return progress
@@ -233,6 +230,19 @@ def require(files: SubscriptionFiles) -> SubscriptionFiles:
     if not files.exist():
         raise NotFound(f"no subscription {files.name}", "see what there is: evcli on --list", subscription=files.name)
     return files
+
+
+@contextmanager
+def held(files: SubscriptionFiles) -> Iterator[None]:
+    """Hold the right to handle a subscription's events.
+
+    Raises:
+        Busy: If another run has it.
+    """
+    with files.lock() as free:
+        if not free:
+            raise busy(files)
+        yield
 
 
 def busy(files: SubscriptionFiles) -> Busy:
