@@ -17,7 +17,7 @@ from evcli.storage.subscription_files import MOST_AHEAD, DeadLetter, Progress, P
 _QUICK: Final = 0.02
 _SLOW: Final = 0.1
 _LONGEST_PAUSE: Final = 60.0
-_GRACE: Final = 0.2
+_GRACE: Final = 1.0
 _TOLD_TO_END: Final = (-2, 130, -15, 143)
 _LONGEST_TYPE: Final = 4096
 
@@ -124,11 +124,11 @@ class Runner:
             if not self._stop.is_set():
                 self._start(pool)
             idle = not self._running
-            patience = _SLOW if live and exhausted else None
-            for done in wait(self._running, timeout=patience, return_when=FIRST_COMPLETED).done:
+            # Not for longer: a signal that another thread got is heeded only once this one goes on.
+            for done in wait(self._running, timeout=_SLOW, return_when=FIRST_COMPLETED).done:
                 self._end(self._running.pop(done)[1], done.result())
             self._write(progress, exhausted=exhausted)
-            if patience and self._running and self._feed.has_more():
+            if live and exhausted and self._running and self._feed.has_more():
                 items, exhausted = self._feed.items(), False
             if idle and (exhausted or self._stop.is_set()):
                 return
