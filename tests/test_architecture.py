@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "given": {"errors", "domain", "storage"},
     "asking": {"errors", "domain", "storage", "read_side", "given"},
     "project": {"errors", "domain", "places", "storage", "project"},
-    "api": {"errors", "domain", "storage", "places", "replay", "history", "read_side", "project", "given", "asking"},
+    "reading": {"errors", "domain", "storage", "places", "replay", "read_side", "project", "given"},
+    "api": {"errors", "domain", "storage", "replay", "read_side", "project", "given", "asking", "reading"},
     "cli": {
         "errors",
         "domain",
