@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from evcli.domain.events import Event, Write
+from evcli.domain.conditions import Condition
+from evcli.domain.events import Event, Write, with_id
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.reducers import Reducer
 from evcli.errors import StoreNotFound
@@ -45,6 +46,7 @@ class Store(StoreReader):
         *,
         expect: Expected = ANY,
         id: str | None = None,  # noqa: A002 (the field's word)
+        unless: Sequence[Condition] = (),
         lock_wait: float = 10.0,
     ) -> Receipt:
         """Store events in one stream as one commit, durably, and return the receipt.
@@ -55,32 +57,34 @@ class Store(StoreReader):
             expect: The version the stream must be at: a number, ``"none"``, ``"exists"`` or ``"any"``.
             id: Makes a repeat safe: events stored before under it are not stored again. The second event gets
                 ``id#2``, and so on.
+            unless: What must not be there: see `evcli.require_none`.
             lock_wait: Seconds to wait for other writers.
 
         Raises:
             WrongExpectedVersion: If the stream is at another version.
+            ConditionNotMet: If an event is there that must not be.
             Refused: If an event cannot be stored.
             StorageFailed: If the operating system fails; DurabilityUnknown if it cannot be said what was stored.
         """
         [write] = to_writes({stream: events}, {stream: expect})
         if id is not None:
-            keyed = [event._replace(id=id if n == 0 else f"{id}#{n + 1}") for n, event in enumerate(write.events)]
-            write = write._replace(events=keyed)
-        return self.commit([write], lock_wait=lock_wait)
+            write = with_id(write, id)
+        return self.commit([write], lock_wait=lock_wait, unless=unless)
 
     def append_many(
         self,
         events: Mapping[str, Iterable[Given]],
         *,
         expect: Mapping[str, Expected] | None = None,
+        unless: Sequence[Condition] = (),
         lock_wait: float = 10.0,
     ) -> Receipt:
         """Store events in several streams as one commit: all of it, or nothing. See `append`."""
-        return self.commit(to_writes(events, expect or {}), lock_wait=lock_wait)
+        return self.commit(to_writes(events, expect or {}), lock_wait=lock_wait, unless=unless)
 
-    def commit(self, writes: Sequence[Write], *, lock_wait: float = 10.0) -> Receipt:
+    def commit(self, writes: Sequence[Write], *, lock_wait: float = 10.0, unless: Sequence[Condition] = ()) -> Receipt:
         """Store writes whose events were checked when they were made (`evcli.storage.codec`). See `append_many`."""
-        return self.log.append(writes, lock_wait=lock_wait)
+        return self.log.append(writes, lock_wait=lock_wait, unless=unless)
 
     def plan(
         self,

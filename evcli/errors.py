@@ -61,10 +61,14 @@ class BadTime(Usage):
 
 
 class Conflict(EvcliError):  # noqa: N818
-    """The store has moved on since the writer looked."""
+    """The store has moved on since the writer looked.
+
+    ``index`` is the place of the event concerned among the events given, where it is one of them.
+    """
 
     code = "conflict"
     exit_code = 3
+    index: int | None = None
 
 
 class WrongExpectedVersion(Conflict):
@@ -91,6 +95,29 @@ class WrongExpectedVersion(Conflict):
         self.stream = stream
         self.expected = expected
         self.actual = actual
+
+
+class ConditionNotMet(Conflict):
+    """An event is there that must not be.
+
+    Args:
+        stream: The event's stream.
+        version: Its version.
+        position: Its position.
+        condition: What must not be there, in words.
+    """
+
+    code = "condition_not_met"
+
+    def __init__(self, stream: str, version: int, position: int, condition: str) -> None:
+        super().__init__(
+            f"{stream}@{version} (position {position}) is there, and nothing may be: {condition}",
+            f"look at it (evcli log {stream}@{version}..{version}) and decide again",
+            stream=stream,
+            version=version,
+            position=position,
+            condition=condition,
+        )
 
 
 class NotFound(EvcliError):  # noqa: N818

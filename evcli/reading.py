@@ -11,7 +11,7 @@ from evcli import places
 from evcli.domain.events import Event
 from evcli.domain.names import check_name, select_by
 from evcli.domain.reducers import Reducer
-from evcli.errors import Busy, StoreNotFound
+from evcli.errors import Busy, NotFound, StoreNotFound
 from evcli.given import parse_checkpoint, to_instant
 from evcli.read_side.states import Definition, cached_state, query_state
 from evcli.replay import StreamState, read_events, replay_stream
@@ -118,6 +118,24 @@ class StoreReader:
         load = loader()
         for lines in self.log.read_all(end=self.head().position, after=after_position):
             yield from map(load, lines)
+
+    def event(self, stream: str, version: int) -> Event:
+        """Return one event.
+
+        Raises:
+            NotFound: If there is no such event.
+        """
+        end = self.head().position
+        if version > 0:
+            for event in read_events(self.log, stream, end=end, after=version - 1, to=version):
+                return event
+        known = self.version(stream)
+        raise NotFound(
+            f"there is no event {stream}@{version}",
+            f"{stream} is at version {known}" if known else "see what there is: evcli streams",
+            stream=stream,
+            version=version,
+        )
 
     def streams(self, *patterns: str) -> list[StreamInfo]:
         """Return the streams that names and patterns select (none: all but evcli's own), in the order of their names."""

@@ -1,17 +1,18 @@
 """``evcli append``: record one event, or many from lines."""
 
-import os
 from typing import Annotated
 
 import typer
 
 from evcli.cli.batch import Batch, append_lines
-from evcli.cli.fields import data_text, read_fields
+from evcli.cli.conditions import AfterPosition, Unless, read_conditions
+from evcli.cli.fields import data_text
+from evcli.cli.metadata import Actor, Cause, Correlation, Meta, read_meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait, instant
 from evcli.cli.output import check_field
 from evcli.cli.receipts import FIELDS, print_plan, print_receipt
 from evcli.domain.events import NewEvent, Write
-from evcli.domain.expected import ANY, parse_expected
+from evcli.domain.expected import ANY, Expected, parse_expected
 from evcli.domain.instants import parse_duration
 from evcli.domain.names import check_writable
 from evcli.errors import Refused, Usage
@@ -21,6 +22,7 @@ EXAMPLES = """\
 evcli append accounts/ann money.deposited amount:=10.00 note='first one'
 evcli append accounts/ann money.deposited '{"amount":10.00}' --id k-91
 evcli append accounts/ann money.withdrawn amount:=5 --expect 2
+evcli append users/7 user.registered email=ann@example.org --unless 'users/* user.registered /data/email=ann@example.org'
 evcli append accounts/ann --from events.jsonl
 generate | evcli append --from -"""
 
@@ -34,8 +36,6 @@ Data = Annotated[
 From = Annotated[str | None, typer.Option("--from", metavar="FILE|-", help="Record many: one JSON object a line")]
 Expect = Annotated[str, typer.Option("--expect", metavar="N|none|exists|any", help="Fail (3) at another version")]
 Id = Annotated[str | None, typer.Option("--id", metavar="KEY", help="Retry-safe: a repeat stores nothing")]
-Meta = Annotated[list[str] | None, typer.Option("--meta", metavar="K=V", help="A member of meta, a field as in DATA")]
-Actor = Annotated[str | None, typer.Option("--actor", metavar="WHO", help="meta.actor; else EVCLI_ACTOR")]
 Time = Annotated[
     str | None, typer.Option("--time", metavar="TIME", help="When it happened, for history being imported")
 ]
@@ -54,7 +54,11 @@ def run(
     id: Id = None,  # noqa: A002 (the field's word)
     meta: Meta = None,
     actor: Actor = None,
+    cause: Cause = None,
+    correlation: Correlation = None,
     time: Time = None,
+    unless: Unless = None,
+    after_position: AfterPosition = None,
     atomic: Atomic = False,  # noqa: FBT002
     rejects: Rejects = None,
     dry_run: DryRun = False,  # noqa: FBT002
@@ -67,15 +71,14 @@ def run(
         check_field(print_, FIELDS)
     context.allow_network_fs = allow_network_fs
     context.expect_new_store()
-    expected, wait, defaults = parse_expected(expect), parse_duration(lock_wait), _meta(meta or [], actor)
+    expected, wait = parse_expected(expect), parse_duration(lock_wait)
+    conditions = read_conditions(unless, after_position)
+    defaults = read_meta(context, meta, actor, cause, correlation)
     if from_ is not None:
-        if type is not None or id is not None or time is not None:
-            raise Usage(
-                "TYPE, DATA, --id and --time stand in the lines of --from", 'as in {"type":"…","data":{…},"id":"…"}'
-            )
-        if expected != ANY and stream is None:
-            raise Usage("--expect belongs to one stream", "name it: evcli append STREAM --from FILE --expect N")
-        batch = Batch(stream, expected, defaults, wait, atomic=atomic, rejects=rejects, dry_run=dry_run, field=print_)
+        _check_lines(type or id or time, expected, stream, one_commit=atomic or not conditions)
+        batch = Batch(
+            stream, expected, defaults, conditions, wait, atomic=atomic, rejects=rejects, dry_run=dry_run, field=print_
+        )
         return append_lines(context, from_, batch)
     if atomic or rejects:
         raise Usage("--atomic and --rejects go with --from", "for example: evcli append --from events.jsonl --atomic")
@@ -86,13 +89,23 @@ def run(
     )
     write = Write(check_writable(stream), [with_meta(event, defaults)], expected)
     if dry_run:
-        print_plan(context, context.store.log.plan([write]))
+        print_plan(context, context.store.log.plan([write], unless=conditions))
         return 0
-    receipt = context.store.commit([write], lock_wait=wait)
-    if receipt.repeated:  # the first receipt, as if nothing had happened since
-        receipt = receipt._replace(count=receipt.repeated, repeated=0)
-    print_receipt(context, receipt, field=print_, kind=type)
+    receipt = context.store.commit([write], lock_wait=wait, unless=conditions)
+    print_receipt(context, receipt.as_first(), field=print_, kind=type)
     return 0
+
+
+def _check_lines(said: str | None, expected: Expected, stream: str | None, *, one_commit: bool) -> None:
+    """Do nothing unless something is ``said`` that the lines of ``--from`` say, or that does not go with them."""
+    if said is not None:
+        raise Usage(
+            "TYPE, DATA, --id and --time stand in the lines of --from", 'as in {"type":"…","data":{…},"id":"…"}'
+        )
+    if expected != ANY and stream is None:
+        raise Usage("--expect belongs to one stream", 'name it, or let each line say it: {"type":"…","expect":3}')
+    if not one_commit:
+        raise Usage("--unless is of one commit", "make the input one: --atomic")
 
 
 def _text(what: str, text: str) -> str:
@@ -100,15 +113,3 @@ def _text(what: str, text: str) -> str:
     if not text:
         raise Refused(f"the {what} is empty", "give it at least one character")
     return text
-
-
-def _meta(fields: list[str], actor: str | None) -> dict[str, str]:
-    """Return what goes into every event's meta, as JSON texts: the environment's, then the options'."""
-    found: dict[str, str] = {}
-    for key, name in (("actor", "EVCLI_ACTOR"), ("traceparent", "TRACEPARENT")):
-        if os.environ.get(name):
-            found[key] = encode_value(os.environ[name])
-    found |= read_fields(fields)
-    if actor is not None:
-        found["actor"] = encode_value(actor)
-    return found

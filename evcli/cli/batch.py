@@ -2,17 +2,18 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import BinaryIO, Final, NamedTuple
 
 from evcli.cli.options import Context, standard_input
 from evcli.cli.output import error_record
 from evcli.cli.receipts import print_plan, print_receipt
+from evcli.domain.conditions import Condition
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import check_writable
-from evcli.errors import AnswerIsNo, DurabilityUnknown, EvcliError, Refused, Usage
+from evcli.errors import AnswerIsNo, Conflict, DurabilityUnknown, EvcliError, Refused, Usage
 from evcli.replay import StreamState
 from evcli.storage.codec import MAX_LINE_BYTES, input_line, with_meta
 from evcli.storage.commit import MAX_COMMIT_BYTES
@@ -26,13 +27,14 @@ LONGEST_LINE: Final = 8 << 20
 class Batch(NamedTuple):
     """What was asked for: where the lines go and how.
 
-    ``stream`` is None where each line names its own; ``meta`` holds JSON texts for every event; ``lock_wait`` is in
-    seconds; ``rejects`` is the file for bad lines; ``field`` is the receipt's field to print.
+    ``stream`` is None where each line names its own; ``meta`` holds JSON texts for every event; ``unless`` says what must
+    not be there; ``lock_wait`` is in seconds; ``rejects`` is the file for bad lines; ``field`` is the receipt's field to print.
     """
 
     stream: str | None
     expect: Expected
     meta: dict[str, str]
+    unless: Sequence[Condition]
     lock_wait: float
     atomic: bool
     rejects: str | None
@@ -137,10 +139,10 @@ class _Appending:
             grouped: dict[str, list[tuple[_Line, NewEvent]]] = {}
             for read, (stream, event) in parsed:
                 grouped.setdefault(stream, []).append((read, event))
+            ordered = [line for pairs in grouped.values() for line, _ in pairs]
             try:
                 receipt = self._commit({stream: [event for _, event in pairs] for stream, pairs in grouped.items()})
             except Refused as error:
-                ordered = [line for pairs in grouped.values() for line, _ in pairs]
                 if error.index is None:
                     raise self.at(lines[0].number, error) from error
                 bad = ordered[error.index]
@@ -149,6 +151,8 @@ class _Appending:
             except DurabilityUnknown as error:
                 error.message = f"lines {lines[0].number}-{lines[-1].number}: {error.message}"
                 raise
+            except Conflict as error:
+                raise self.at((lines[0] if error.index is None else ordered[error.index]).number, error) from error
             except EvcliError as error:
                 raise self.at(lines[0].number, error) from error
             else:
@@ -209,10 +213,10 @@ class _Appending:
     def _commit(self, events: dict[str, list[NewEvent]]) -> Receipt:
         writes = [Write(stream, listed, self._expect) for stream, listed in events.items()]
         if self._batch.dry_run:
-            self._plan = self._context.store.log.plan(writes, self._plan)
+            self._plan = self._context.store.log.plan(writes, self._plan, unless=self._batch.unless)
             receipt = self._plan.receipt
         else:
-            receipt = self._context.store.commit(writes, lock_wait=self._batch.lock_wait)
+            receipt = self._context.store.commit(writes, lock_wait=self._batch.lock_wait, unless=self._batch.unless)
         if self._expect != ANY:
             self._expect = receipt.version
         return receipt

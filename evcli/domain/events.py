@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from evcli.domain.expected import ANY, Expected
+from evcli.domain.pointers import parse_pointer
+from evcli.errors import Usage
 
 
 class Event(TypedDict):
@@ -27,11 +29,37 @@ class Event(TypedDict):
     seal: NotRequired[str]
 
 
+def place_of(event: Event) -> str:
+    """Return ``STREAM@VERSION``."""
+    return f"{event['stream']}@{event['version']}"
+
+
+def caused_by(event: Event) -> dict[str, str]:
+    """Return the ``meta`` of what an event leads to: it is the cause, and the correlation, if it has one, is handed on."""
+    correlation = event.get("meta", {}).get("correlation")
+    return {"cause": place_of(event)} | ({"correlation": correlation} if isinstance(correlation, str) else {})
+
+
+def parse_event_pointer(text: str) -> tuple[str, ...]:
+    """Split a JSON pointer (RFC 6901) that leads into an event.
+
+    Raises:
+        Usage: If it is none, or begins with what no event has.
+    """
+    tokens = parse_pointer(text)
+    if not tokens:
+        raise Usage("the pointer is empty, which is the whole event", 'name a member, as in "/data/sku"')
+    if tokens[0] not in Event.__annotations__:
+        raise Usage(f"an event has no member {tokens[0]!r}", f'perhaps it is "/data{text}"')
+    return tokens
+
+
 class NewEvent(NamedTuple):
     """An event to be stored, checked already: see `evcli.storage.codec.new_event`.
 
     ``data`` and ``meta`` are JSON texts that are stored as they are (``meta`` an object's, or None); ``time`` is
-    a canonical instant where the event happened before it is recorded, else None.
+    a canonical instant where the event happened before it is recorded, else None; ``expect`` is what its stream must be
+    at right before it.
     """
 
     type: str
@@ -40,6 +68,7 @@ class NewEvent(NamedTuple):
     id: str | None = None
     time: str | None = None
     v: int | None = None
+    expect: Expected = ANY
 
 
 class Write(NamedTuple):
@@ -48,3 +77,9 @@ class Write(NamedTuple):
     stream: str
     events: Sequence[NewEvent]
     expect: Expected = ANY
+
+
+def with_id(write: Write, key: str) -> Write:
+    """Return the write with ``key`` as the id of its first event, ``key#2`` of its second, and so on."""
+    keyed = [event._replace(id=f"{key}#{n}" if n > 1 else key) for n, event in enumerate(write.events, 1)]
+    return write._replace(events=keyed)

@@ -1,6 +1,6 @@
 """Expected version: what a writer believes about a stream, and the check that it is so."""
 
-from typing import Final
+from typing import Any, Final
 
 from evcli.errors import Usage, WrongExpectedVersion
 
@@ -19,13 +19,20 @@ def parse_expected(text: str) -> Expected:
     Raises:
         Usage: For anything else.
     """
-    if text == "none":
+    number = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    found = expected_of(int(text) if number else text)
+    if found is None:
+        raise Usage(f"--expect {text!r} is not an expected version", "use a version number, none, exists or any")
+    return found
+
+
+def expected_of(value: Any) -> Expected | None:  # noqa: ANN401 (a JSON value)
+    """Return what a JSON value, a whole number or one of the words, expects; None if it is neither."""
+    if value == "none":
         return NO_STREAM
-    if text in (ANY, EXISTS):
-        return text
-    if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS:
-        return int(text)
-    raise Usage(f"--expect {text!r} is not an expected version", "use a version number, none, exists or any")
+    if value in (ANY, EXISTS) or (type(value) is int and value >= 0):
+        return value  # type: ignore[no-any-return]  # one of the two words, or a number
+    return None
 
 
 def check_expected(stream: str, expected: Expected, actual: int) -> None:

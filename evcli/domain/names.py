@@ -85,6 +85,13 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     return matching
 
 
+def folder_of_pattern(pattern: str) -> str:
+    """Return the leading segments without a star, below which all names lie that a pattern selects; may be empty."""
+    segments = pattern.split("/")
+    plain = next((number for number, segment in enumerate(segments) if "*" in segment), len(segments) - 1)
+    return "/".join(segments[:plain])
+
+
 def select_by(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Compile names and patterns to one test that any of them satisfies; none at all selects every stream but evcli's own."""
     names = {text for text in patterns if not is_pattern(text)}

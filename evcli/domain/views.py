@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-from evcli.domain.events import Event
-from evcli.domain.pointers import MISSING, compile_pointer, parse_pointer
+from evcli.domain.events import Event, parse_event_pointer
+from evcli.domain.pointers import MISSING, compile_pointer
 from evcli.domain.reducers import failed_on, wanted_events
 from evcli.domain.values import Json, kind_of
 from evcli.errors import Usage
@@ -98,12 +98,9 @@ def key_at(definition: str) -> KeyOf:
     Raises:
         Usage: If it is neither, or begins with what no event has.
     """
-    tokens = parse_pointer("/stream" if definition == STREAM_KEY else definition)
-    if not tokens:
+    if not definition:
         raise Usage("the key is empty", f'name a member of the event, as in "/data/sku", or "{STREAM_KEY}"')
-    if tokens[0] not in Event.__annotations__:
-        raise Usage(f"an event has no member {tokens[0]!r}", f'perhaps it is "/data{definition}"')
-    find = compile_pointer(tokens)
+    find = compile_pointer(parse_event_pointer("/stream" if definition == STREAM_KEY else definition))
     return lambda event: None if (found := find(event)) is MISSING else found
 
 

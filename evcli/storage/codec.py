@@ -11,6 +11,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # public in t
 from typing import Any, Final, NamedTuple, NoReturn
 
 from evcli.domain.events import NewEvent
+from evcli.domain.expected import ANY, expected_of
 from evcli.domain.instants import parse_rfc3339
 from evcli.domain.values import MAX_INTEGER, MIN_INTEGER
 from evcli.errors import Refused
@@ -148,7 +149,7 @@ def input_line(line: bytes) -> InputLine:
 
 
 def new_event(members: Mapping[str, Any]) -> NewEvent:
-    """Make an event to be stored of a mapping with ``type`` and optional ``data``, ``meta``, ``id``, ``time``, ``v``.
+    """Make an event to be stored of a mapping with ``type`` and optional ``data``, ``meta``, ``id``, ``time``, ``v``, ``expect``.
 
     Raises:
         Refused: If it cannot be stored.
@@ -183,7 +184,7 @@ def decode(text: bytes) -> str:
 def _event_of(values: Mapping[str, Any], texts: Mapping[str, str]) -> NewEvent:
     unknown = [key for key in values if key not in ("stream", *NewEvent._fields)]
     if unknown:
-        raise Refused(f"unknown member {unknown[0]!r}", "members are type, data, meta, id, time, v and stream")
+        raise Refused(f"unknown member {unknown[0]!r}", "members are type, data, meta, id, time, v, expect and stream")
     kind = _text(values, "type")
     if kind is None:
         raise Refused("no type", 'every event needs a "type", in the past tense, as in "money.deposited"')
@@ -192,6 +193,9 @@ def _event_of(values: Mapping[str, Any], texts: Mapping[str, str]) -> NewEvent:
         raise Refused("meta is not an object", 'write it as in "meta":{"actor":"ann"}')
     if version is not None and (not isinstance(version, int) or isinstance(version, bool) or version < 1):
         raise Refused(f"v is {version!r}", "an event's schema version is a whole number from 1")
+    expect = expected_of(values.get("expect", ANY))
+    if expect is None:
+        raise Refused(f"expect is {values['expect']!r}", "it is a version number, none, exists or any")
     return NewEvent(
         kind,
         texts.get("data", "{}"),
@@ -199,6 +203,7 @@ def _event_of(values: Mapping[str, Any], texts: Mapping[str, str]) -> NewEvent:
         _text(values, "id"),
         parse_rfc3339(time) if time is not None else None,
         version,
+        expect,
     )
 
 

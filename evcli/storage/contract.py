@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from evcli.domain.conditions import Condition
 from evcli.domain.events import Write
 
 
@@ -74,6 +75,10 @@ class Receipt(NamedTuple):
     def version(self) -> int:
         """The version of the first stream written."""
         return self.writes[0].version
+
+    def as_first(self) -> "Receipt":
+        """Return a repeat's receipt as the first one was, as if nothing had happened since."""
+        return self._replace(count=self.repeated, repeated=0) if self.repeated else self
 
     def as_json(self) -> dict[str, Any]:
         """Return the receipt as it is printed."""
@@ -162,13 +167,15 @@ class EventStore(Protocol):
         """
         ...
 
-    def append(self, writes: Sequence[Write], *, lock_wait: float) -> Receipt:
+    def append(self, writes: Sequence[Write], *, lock_wait: float, unless: Sequence[Condition] = ()) -> Receipt:
         """Store the events of all ``writes`` as one commit, durably, or nothing.
 
-        Events whose id their stream has already are left out, and counted in the receipt. ``lock_wait`` is in seconds.
+        Events whose id their stream has already are left out, and counted in the receipt. ``lock_wait`` is in seconds;
+        ``unless`` says what must not be there, which is looked at only where something is left to store.
 
         Raises:
             WrongExpectedVersion: If a stream is not at its expected version.
+            ConditionNotMet: If an event is there that must not be.
             Refused: If an event cannot be stored; ``index`` counts over all the writes' events.
             Busy: If the lock was not free in time.
             Damaged: If what would be built upon is damaged.
@@ -176,7 +183,7 @@ class EventStore(Protocol):
         """
         ...
 
-    def plan(self, writes: Sequence[Write], after: Plan | None = None) -> Plan:
+    def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: Sequence[Condition] = ()) -> Plan:
         """Work out what `append` would store, after ``after`` was, and store nothing.
 
         Raises:
@@ -200,8 +207,15 @@ class EventStore(Protocol):
         """Say, at the cost of one look, whether there may be commits after ``head``."""
         ...
 
-    def streams(self) -> Iterator[str]:
-        """Yield the names of all streams, evcli's own included, in the order of their names."""
+    def find_id(self, stream: str, key: str) -> bytes | None:
+        """Return the stored line of the stream's event with the id ``key``; None if it has none."""
+        ...
+
+    def streams(self, *, below: str = "") -> Iterator[str]:
+        """Yield the names of all streams, evcli's own included, in the order of their names.
+
+        ``below`` is a first part of names, as in ``accounts``: only those under it.
+        """
         ...
 
     def info(self, stream: str, *, end: int) -> StreamInfo | None:

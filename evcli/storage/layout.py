@@ -29,15 +29,15 @@ def stream_path(stream: str) -> str:
     return f"{STREAMS}/{stream}{_SUFFIX}"
 
 
-def find_streams(root: str) -> Iterator[str]:
-    """Yield the names of the streams that have a file, in the order of their names.
+def find_streams(root: str, below: str = "") -> Iterator[str]:
+    """Yield the names of the streams that have a file, in the order of their names; of those ``below`` a first part only.
 
     Files of other names are not looked at.
 
     Raises:
         Damaged: If there is a symbolic link.
     """
-    yield from sorted(_walk(root, STREAMS))
+    yield from sorted(_walk(root, f"{STREAMS}/{below}" if below else STREAMS))
 
 
 def _walk(root: str, folder: str) -> Iterator[str]:

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple
 
+from evcli.domain.conditions import Condition
 from evcli.domain.events import Write
-from evcli.domain.expected import check_expected
+from evcli.domain.names import check_name
 from evcli.errors import Damaged
 from evcli.storage import journal
 from evcli.storage.clock import now
 from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes
+from evcli.storage.conditions import require_none
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, Head, Plan, Receipt, RepairStep, Report, StreamInfo
 from evcli.storage.examining import examine, require_sound
 from evcli.storage.files import SyncFailed, opened, writer_is_alive, writer_lock
@@ -30,7 +32,7 @@ from evcli.storage.lines import Mark
 from evcli.storage.looking import Looks, counted_end
 from evcli.storage.network import require_local
 from evcli.storage.regions import RegionReader
-from evcli.storage.repeats import FindIds, ids_in, leave_out_repeats
+from evcli.storage.repeats import Remaining, ids_in, leave_out_repeats
 from evcli.storage.settle import read_lock_mark, settle_last_commit
 from evcli.storage.stream_file import StreamFile, cut_chunk, opened_stream
 from evcli.storage.writing import storage_failed, write_commit
@@ -85,14 +87,14 @@ class LocalStore:
 
     # writing
 
-    def append(self, writes: Sequence[Write], *, lock_wait: float = 10.0) -> Receipt:
+    def append(self, writes: Sequence[Write], *, lock_wait: float = 10.0, unless: Sequence[Condition] = ()) -> Receipt:
         """Store all ``writes`` as one commit; see the contract."""
         check_writes(writes)
         with self._telling():
             if self._own is None and read_identity(self.root) is None:
-                self.plan(writes)  # so that what is refused does not leave an empty store behind
+                self.plan(writes, unless=unless)  # so that what is refused does not leave an empty store behind
         with self._locked(lock_wait) as lock_fd:
-            return self._append(lock_fd, writes)
+            return self._append(lock_fd, writes, unless)
 
     def create(self, *, lock_wait: float = 10.0) -> None:
         """Make the store if it is not there yet; see the contract."""
@@ -121,7 +123,7 @@ class LocalStore:
         except OSError as error:
             raise storage_failed(error) from error
 
-    def _append(self, lock_fd: int, writes: Sequence[Write]) -> Receipt:
+    def _append(self, lock_fd: int, writes: Sequence[Write], unless: Sequence[Condition]) -> Receipt:
         time = now()
         own = self._own
         self._own = None
@@ -132,9 +134,8 @@ class LocalStore:
                 raise Damaged(STORE_FILE, 0, "it is missing")
             own = _Own(Mark(head.position, head.hash), head, {})
         tips = {write.stream: self._tip(write.stream, own.head, known=own.tips.get(write.stream)) for write in writes}
-        commit, receipt = _build(
-            own.head, tips, writes, lambda stream, keys: self._find_ids(stream, tips[stream], keys), now=time
-        )
+        remaining = leave_out_repeats(writes, lambda stream, keys: self._find_ids(stream, tips[stream], keys))
+        commit, receipt = self._build(own.head, tips, remaining, unless, now=time)
         if commit is None:
             return receipt
         if own.head.position == 0:
@@ -173,7 +174,12 @@ class LocalStore:
             assert fd is not None
             return find_ids(StreamFile(fd, stream, stream_path(stream)), tip, keys, cache)
 
-    def plan(self, writes: Sequence[Write], after: Plan | None = None) -> Plan:
+    def find_id(self, stream: str, key: str) -> bytes | None:
+        """Return the stored line of the stream's event with the id ``key``; None if it has none."""
+        tip = self._tip(check_name(stream), self.head(), flags=os.O_RDONLY)
+        return self._find_ids(stream, tip, [key]).get(key)
+
+    def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: Sequence[Condition] = ()) -> Plan:
         """Work out what `append` would store; see the contract."""
         check_writes(writes)
         before = (
@@ -182,19 +188,25 @@ class LocalStore:
         new = [write.stream for write in writes if write.stream not in before.tips]
         found = {stream: self._tip(stream, before.head, flags=os.O_RDONLY) for stream in new}
         tips, stored = {**before.tips, **found}, {**before.stored, **found}
-        commit, receipt = _build(
-            before.head,
-            tips,
+        remaining = leave_out_repeats(
             writes,
             lambda stream, keys: {**self._find_ids(stream, stored[stream], keys), **before.ids.get(stream, {})},
-            now=now(),
         )
+        commit, receipt = self._build(before.head, tips, remaining, unless, now=now())
         if commit is None:
             return Plan({}, receipt, before._replace(tips=tips, stored=stored))
         tips |= {part.write.stream: part.tip for part in commit.parts}
         lines = {part.write.stream: part.text.split(b"\n")[:-1] for part in commit.parts}
         ids = {stream: {**before.ids.get(stream, {}), **ids_in(lines[stream])} for stream in lines}
         return Plan(lines, receipt, _Planned(commit.head, tips, stored, {**before.ids, **ids}))
+
+    def _build(
+        self, head: Head, tips: Mapping[str, Tip], remaining: Remaining, unless: Sequence[Condition], *, now: str
+    ) -> tuple[Commit | None, Receipt]:
+        remaining.check_expected(tips)
+        if remaining.writes and unless:
+            require_none(self, unless, end=self._head_if_any().position)
+        return remaining.build(head, tips, now=now)
 
     def _head_if_any(self) -> Head:
         return self._looks.look().head if os.path.isdir(self.root) else EMPTY
@@ -233,9 +245,9 @@ class LocalStore:
         """Say, at the cost of one stat, whether there may be commits after ``head``."""
         return journal.size_of(self.root) != head.token
 
-    def streams(self) -> Iterator[str]:
-        """Yield the names of all streams in the order of their names."""
-        return find_streams(self.root)
+    def streams(self, *, below: str = "") -> Iterator[str]:
+        """Yield the names of all streams in the order of their names; see the contract."""
+        return find_streams(self.root, below)
 
     def info(self, stream: str, *, end: int) -> StreamInfo | None:
         """Describe a stream; None if it has no event up to position ``end``."""
@@ -339,12 +351,3 @@ class LocalStore:
                 apply_repair(self.root, lock_fd, repair, now=now())
                 self.__dict__.pop("id", None)  # it may be a new one
             return repair.steps
-
-
-def _build(
-    head: Head, tips: Mapping[str, Tip], writes: Sequence[Write], find: FindIds, *, now: str
-) -> tuple[Commit | None, Receipt]:
-    remaining = leave_out_repeats(writes, find)
-    for write in remaining.writes:
-        check_expected(write.stream, write.expect, tips[write.stream].version)
-    return remaining.build(head, tips, now=now)

@@ -65,8 +65,8 @@ class Looks:
         Raises:
             Damaged: As `look_at`.
         """
-        self._last = look_at(self._root)
-        return self._last
+        look = self._last = look_at(self._root)
+        return look
 
     def current(self) -> Look:
         """Return the last look if nothing was committed since, at the cost of one stat; else look anew.

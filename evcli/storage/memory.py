@@ -4,11 +4,12 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from evcli.domain.conditions import Condition
 from evcli.domain.events import Write
-from evcli.domain.expected import check_expected
 from evcli.domain.names import check_name
 from evcli.storage.clock import now
-from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes
+from evcli.storage.commit import EMPTY, Commit, Tip, check_writes
+from evcli.storage.conditions import require_none
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, Head, Plan, Receipt, RepairStep, Report, StreamInfo
 from evcli.storage.lines import Front, read_front, seal_in
 from evcli.storage.repeats import ids_in, leave_out_repeats
@@ -38,9 +39,15 @@ class MemoryStore:
     def create(self, *, lock_wait: float = 10.0) -> None:
         """Do nothing: it is there."""
 
-    def append(self, writes: Sequence[Write], *, lock_wait: float = 10.0) -> Receipt:  # noqa: ARG002 (nobody else writes)
+    def append(
+        self,
+        writes: Sequence[Write],
+        *,
+        lock_wait: float = 10.0,  # noqa: ARG002 (nobody else writes)
+        unless: Sequence[Condition] = (),
+    ) -> Receipt:
         """Store all ``writes`` as one commit; see the contract."""
-        commit, receipt = self._build(self._head, self._tips, writes, {})
+        commit, receipt = self._build(self._head, self._tips, writes, {}, unless)
         if commit is None:
             return receipt
         lines: list[bytes] = []
@@ -55,22 +62,32 @@ class MemoryStore:
         return receipt
 
     def _build(
-        self, head: Head, tips: Mapping[str, Tip], writes: Sequence[Write], planned: Mapping[str, Sequence[bytes]]
+        self,
+        head: Head,
+        tips: Mapping[str, Tip],
+        writes: Sequence[Write],
+        planned: Mapping[str, Sequence[bytes]],
+        unless: Sequence[Condition],
     ) -> tuple[Commit | None, Receipt]:
         check_writes(writes)
         remaining = leave_out_repeats(
             writes, lambda stream, _: ids_in((*self._lines.get(stream, ()), *planned.get(stream, ())))
         )
-        for write in remaining.writes:
-            check_expected(write.stream, write.expect, tips.get(write.stream, NO_TIP).version)
+        remaining.check_expected(tips)
+        if remaining.writes:
+            require_none(self, unless, end=self._head.position)
         return remaining.build(head, tips, now=now())
 
-    def plan(self, writes: Sequence[Write], after: Plan | None = None) -> Plan:
+    def find_id(self, stream: str, key: str) -> bytes | None:
+        """Return the stored line of the stream's event with the id ``key``; None if it has none."""
+        return ids_in(self._lines.get(check_name(stream), ())).get(key)
+
+    def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: Sequence[Condition] = ()) -> Plan:
         """Work out what `append` would store; see the contract."""
         head, tips, planned = (
             after.state if after and isinstance(after.state, tuple) else (self._head, dict(self._tips), {})
         )
-        commit, receipt = self._build(head, tips, writes, planned)
+        commit, receipt = self._build(head, tips, writes, planned, unless)
         if commit is None:
             return Plan({}, receipt, (head, tips, planned))
         tips = tips | {part.write.stream: part.tip for part in commit.parts}
@@ -94,9 +111,9 @@ class MemoryStore:
         """Say whether there are commits after ``head``."""
         return head.token != self._head.token
 
-    def streams(self) -> Iterator[str]:
-        """Yield the names of all streams in the order of their names."""
-        return iter(sorted(self._lines))
+    def streams(self, *, below: str = "") -> Iterator[str]:
+        """Yield the names of all streams in the order of their names; see the contract."""
+        return iter(sorted(name for name in self._lines if not below or name.startswith(below + "/")))
 
     def info(self, stream: str, *, end: int) -> StreamInfo | None:
         """Describe a stream; None if it has no event up to position ``end``."""

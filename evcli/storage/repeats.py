@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from evcli.domain.events import NewEvent, Write
+from evcli.domain.expected import check_expected
 from evcli.domain.values import same_json
-from evcli.errors import IdReused, Refused
+from evcli.errors import IdReused, Refused, WrongExpectedVersion
 from evcli.storage.codec import loads
 from evcli.storage.commit import Commit, Tip, build_commit
 from evcli.storage.contract import Head, Receipt, StreamReceipt
@@ -25,6 +26,23 @@ class Remaining(NamedTuple):
     last: bytes | None
     repeated: int
     places: list[int]
+
+    def check_expected(self, tips: Mapping[str, Tip]) -> None:
+        """Do nothing if every stream is at the version that its write, and each event of it, expects.
+
+        Raises:
+            WrongExpectedVersion: If one is not; ``index`` counts over all the events that were given.
+        """
+        places = iter(self.places)
+        for write in self.writes:
+            version = tips[write.stream].version if write.stream in tips else 0
+            check_expected(write.stream, write.expect, version)
+            for before, (event, place) in enumerate(zip(write.events, places, strict=False)):
+                try:
+                    check_expected(write.stream, event.expect, version + before)
+                except WrongExpectedVersion as error:
+                    error.index = place
+                    raise
 
     def build(self, head: Head, tips: Mapping[str, Tip], *, now: str) -> tuple[Commit | None, Receipt]:
         """Build the commit of what is left, None if nothing is, and its receipt.

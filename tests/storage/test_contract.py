@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from evcli.domain.conditions import Condition, make_condition
 from evcli.domain.events import Write
-from evcli.errors import IdReused, Refused, WrongExpectedVersion
+from evcli.errors import ConditionNotMet, IdReused, Refused, Usage, WrongExpectedVersion
 from evcli.storage import local, memory
 from evcli.storage.contract import BookmarkLost, EventStore, Plan
 from evcli.storage.local import LocalStore
@@ -436,3 +437,88 @@ def test_what_was_acknowledged_is_settled(store: EventStore) -> None:
     store.append([write("a", 1)], lock_wait=WAIT)
     store.append([write("a", 2)], lock_wait=WAIT)
     assert store.settled_head() == store.head()
+
+
+def test_an_event_is_found_by_its_id(store: EventStore) -> None:
+    store.append([Write("a", [event(1, id="k-1"), event(2, id="k-2")])], lock_wait=WAIT)
+    found = store.find_id("a", "k-2")
+    assert found is not None
+    assert json.loads(found)["version"] == 2
+    assert store.find_id("a", "k-3") is None
+    assert store.find_id("b", "k-1") is None
+
+
+def test_streams_below_a_first_part_are_listed_alone(store: EventStore) -> None:
+    store.append([write("a/b/c"), write("a/b"), write("a/bc"), write("b")], lock_wait=WAIT)
+    assert list(store.streams(below="a/b")) == ["a/b/c"]
+    assert list(store.streams(below="a")) == ["a/b", "a/b/c", "a/bc"]
+    assert list(store.streams(below="c")) == []
+
+
+def test_each_event_may_expect_the_version_right_before_it(store: EventStore) -> None:
+    store.append([write("a")], lock_wait=WAIT)
+    expecting = [event(n, expect=n) for n in (1, 2, 3)]
+    assert append(store, Write("a", expecting), write("b"))[1] == 4
+    with pytest.raises(WrongExpectedVersion) as found:
+        store.append([write("c"), Write("a", [event(0), event(0, expect=4)])], lock_wait=WAIT)
+    assert (found.value.stream, found.value.actual, found.value.index) == ("a", 5, 2)
+    with pytest.raises(WrongExpectedVersion):
+        store.append([write("c"), Write("d", [event(0, expect="exists")])], lock_wait=WAIT)
+    assert list(store.streams()) == ["a", "b"]
+
+
+def test_a_repeated_event_is_left_out_before_the_others_are_expected(store: EventStore) -> None:
+    first, second = event(1, id="k-1", expect=0), event(2, id="k-2", expect=1)
+    store.append([Write("a", [first])], lock_wait=WAIT)
+    assert append(store, Write("a", [first, second])) == (2, 1, 1)
+
+
+EMAIL = {"/data/email": "a@x"}
+
+
+def test_nothing_is_stored_where_an_event_is_that_must_not_be(store: EventStore) -> None:
+    store.append([write("users/1", {"email": "a@x"})], lock_wait=WAIT)
+    before = all_lines(store)
+    for condition in (
+        make_condition("users/*", "tested", EMAIL),
+        make_condition("users/1", "test*", EMAIL),
+        make_condition("**", "*"),
+    ):
+        with pytest.raises(ConditionNotMet) as found:
+            store.append([write("users/2", {"email": "a@x"})], lock_wait=WAIT, unless=[condition])
+        assert (found.value.facts["stream"], found.value.facts["position"]) == ("users/1", 1)
+        with pytest.raises(ConditionNotMet):
+            store.plan([write("users/2")], unless=[condition])
+    assert all_lines(store) == before
+
+
+def test_other_streams_types_values_and_earlier_events_do_not_count(store: EventStore) -> None:
+    store.append([write("users/1", {"email": "a@x"}), write("users/old/1", {"email": "b@x"})], lock_wait=WAIT)
+    for condition in (
+        make_condition("users/2", "tested"),
+        make_condition("user/*", "tested"),
+        make_condition("users/*", "tried", EMAIL),
+        make_condition("users/*", "tested", {"/data/email": "b@x"}),
+        make_condition("users/**", "tested", after=2),
+        make_condition("users/1", "tested", after=1),
+    ):
+        assert append_unless(store, condition, "other") == 1
+    with pytest.raises(ConditionNotMet):
+        append_unless(store, make_condition("users/**", "tested", after=1), "other")
+
+
+def test_a_repeat_meets_no_condition(store: EventStore) -> None:
+    once = make_condition("users/*", "tested", EMAIL)
+    for count in (1, 0):
+        written = Write("users/1", [event({"email": "a@x"}, id="k-1")])
+        assert store.append([written], lock_wait=WAIT, unless=[once]).count == count
+
+
+def test_a_place_beyond_the_end_is_refused(store: EventStore) -> None:
+    store.append([write("a")], lock_wait=WAIT)
+    with pytest.raises(Usage, match="ends at 1"):
+        append_unless(store, make_condition("a", "b", after=2), "a")
+
+
+def append_unless(store: EventStore, condition: Condition, stream: str) -> int:
+    return store.append([write(stream)], lock_wait=WAIT, unless=[condition]).count
