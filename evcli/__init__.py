@@ -10,9 +10,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from evcli.api import Store
-    from evcli.errors import EvcliError, WrongExpectedVersion
+    from evcli.domain.conditions import make_condition as require_none
+    from evcli.errors import ConditionNotMet, EvcliError, Rejected, WrongExpectedVersion
 
-__all__ = ["EvcliError", "Store", "WrongExpectedVersion", "__version__"]
+__all__ = ["ConditionNotMet", "EvcliError", "Rejected", "Store", "WrongExpectedVersion", "__version__", "require_none"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module's attribute is anything)
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module's attribute is anyt
         from evcli.api import Store
 
         return Store
+    if name == "require_none":
+        from evcli.domain.conditions import make_condition
+
+        return make_condition
     if name in __all__:
         from evcli import errors
 

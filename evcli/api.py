@@ -1,17 +1,21 @@
 """The public Python door: `Store`. The commands go through it too."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from evcli.domain.commands import ATTEMPTS, TIMEOUT, Request
 from evcli.domain.conditions import Condition
 from evcli.domain.events import Event, Write, with_id
 from evcli.domain.expected import ANY, Expected
-from evcli.domain.reducers import Reducer
+from evcli.domain.names import check_writable
+from evcli.domain.reducers import ReducerDefinition
 from evcli.errors import StoreNotFound
-from evcli.given import Given, to_writes
+from evcli.given import Given, new_id, to_command, to_request, to_writes
+from evcli.read_side.states import query_state
 from evcli.reading import StoreReader
 from evcli.replay import StreamState
-from evcli.storage.codec import loader
+from evcli.storage.codec import encode_value, loader
 from evcli.storage.contract import Plan, Receipt, RepairStep
 
 if TYPE_CHECKING:
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from evcli.read_side.folding import Progress
     from evcli.read_side.keeping import KeptView
     from evcli.storage.subscription_files import SubscriptionFiles
+    from evcli.write_side.executing import Accepted, Deciding
+    from evcli.write_side.queue import Status
+    from evcli.write_side.working import CommandWorker, Report
 
 
 class Store(StoreReader):
@@ -96,26 +103,145 @@ class Store(StoreReader):
         """Work out what `append_many` would store, on top of the plan ``after``, and store nothing."""
         return self.log.plan(to_writes(events, expect or {}), after)
 
-    def states_after(self, plan: Plan, before: Mapping[str, StreamState]) -> dict[str, StreamState]:
+    def states_after(
+        self,
+        plan: Plan,
+        before: Mapping[str, StreamState],
+        definitions: Mapping[str, ReducerDefinition] | None = None,
+    ) -> dict[str, StreamState]:
         """Return the states of the streams that a plan would write to, as they would be after it.
 
         Args:
             plan: The plan.
             before: States that an earlier plan has led to; other streams' are queried.
+            definitions: What states are made by, where it is not what is configured.
         """
         load = loader()
         states: dict[str, StreamState] = {}
         for stream, lines in plan.lines.items():
-            reducer = self._reducer(stream, None)
-            _, version, state = before.get(stream) or self._state_or_initial(stream, reducer)
-            states[stream] = StreamState(stream, version + len(lines), reducer.fold(state, map(load, lines)))
+            definition = (definitions or {}).get(stream) or self.definition(stream)
+            _, version, state = before.get(stream) or self._state_by(stream, definition)
+            folded = definition.load().fold(state, map(load, lines))
+            states[stream] = StreamState(stream, version + len(lines), folded)
         return states
 
-    def _state_or_initial(self, stream: str, reducer: Reducer) -> StreamState:
+    def _state_by(self, stream: str, definition: ReducerDefinition) -> StreamState:
+        """Return a stream's newest state; the initial one where there is no such stream."""
         try:
-            return self.query(stream)
+            end = self.head().position
         except StoreNotFound:
-            return StreamState(stream, 0, reducer.initial())
+            return StreamState(stream, 0, definition.load().initial())
+        return query_state(self.log, stream, definition, self._cache, end=end)
+
+    # commands
+
+    def do(
+        self,
+        stream: str,
+        command: str,
+        data: Any = None,  # noqa: ANN401 (a JSON value)
+        *,
+        id: str | None = None,  # noqa: A002 (the field's word)
+        decider: str | None = None,
+        expect: Expected = ANY,
+        meta: Mapping[str, Any] | None = None,
+        attempts: int = ATTEMPTS,
+        timeout: float | None = TIMEOUT,
+        lock_wait: float = 10.0,
+    ) -> "Accepted":
+        """Let a stream's decider decide on a command, store what follows, and return it.
+
+        Args:
+            stream: The stream's name.
+            command: What is wanted, as in ``"withdraw"``.
+            data: Its arguments; ``{}`` if there are none.
+            id: Makes a repeat safe: it gives what the first gave.
+            decider: ``FILE.py`` or ``exec:PROGRAM``, instead of the one that is configured.
+            expect: The version the stream must be at, whatever the decider says of it.
+            meta: What goes into the events' ``meta``.
+            attempts: How often to decide, where the stream moves on in between.
+            timeout: Seconds that the decider may take; None for any.
+            lock_wait: Seconds to wait for other writers.
+
+        Raises:
+            Rejected: If the decider refuses.
+            Conflict: If the stream moved on each time, or a condition of the decider's is not met.
+            CodeFailed: If the decider fails.
+            NotFound: If nothing decides on commands to the stream.
+            Usage: If the arguments are not those of the command.
+        """
+        from evcli.write_side.executing import execute
+
+        request = _request(stream, command, data, id=id, meta=meta, expect=expect)
+        deciding = self.deciding(stream, decider, timeout=timeout)
+        return execute(self.log, request, deciding, attempts=attempts, lock_wait=lock_wait)
+
+    def submit(
+        self,
+        stream: str,
+        command: str,
+        data: Any = None,  # noqa: ANN401 (a JSON value)
+        *,
+        id: str | None = None,  # noqa: A002 (the field's word)
+        meta: Mapping[str, Any] | None = None,
+        lock_wait: float = 10.0,
+    ) -> str:
+        """Store a command in the queue, durably, for ``evcli work`` to handle, and return its id. See `do`."""
+        from evcli.write_side import queue
+
+        key = new_id() if id is None else id
+        queue.submit(self.log, _request(stream, command, data, id=key, meta=meta), lock_wait=lock_wait)
+        return key
+
+    def command(self, id: str, *, wait: float = 0.0) -> "Status":  # noqa: A002 (the field's word)
+        """Say how a submitted command stands, at most after ``wait`` seconds in which it is pending.
+
+        Raises:
+            NotFound: If there is none of that id.
+        """
+        from evcli.write_side import queue
+
+        return queue.wait_for(self.log, id, timeout=wait)
+
+    def queue(self) -> dict[str, Any]:
+        """Return the submitted commands that are not settled: ``pending`` and ``parked``, each by id."""
+        from evcli.domain.queue import QUEUE
+        from evcli.write_side.queue import QueueDefinition
+
+        found: dict[str, Any] = self._state_by(QUEUE, QueueDefinition()).state
+        return found
+
+    def deciding(self, stream: str, decider: str | None = None, *, timeout: float | None = TIMEOUT) -> "Deciding":
+        """Return what decides on the commands to a stream: ``decider``, else as configured."""
+        from evcli.deciding import deciding_by
+
+        if decider is None:
+            definition = self.config.decider_for(check_writable(stream))
+        else:
+            from evcli.project.config import parse_decider
+
+            definition = parse_decider(decider, os.getcwd())
+        return deciding_by(self.config, definition, self._state_by, stream, timeout=timeout)
+
+    def command_worker(
+        self, report: "Report", *, jobs: int = 1, timeout: float | None = TIMEOUT, lock_wait: float = 10.0
+    ) -> "CommandWorker":
+        """Return what handles the submitted commands, ``jobs`` streams at a time; ``report`` is told of each."""
+        from evcli.deciding import Deciders
+        from evcli.domain.queue import QUEUE
+        from evcli.storage.attempts import Attempts
+        from evcli.write_side.queue import QueueDefinition
+        from evcli.write_side.working import CommandWorker, Handling
+
+        deciders = Deciders(
+            lambda: self._load_config() if self._load_config else self.config,
+            self._state_by,
+            cache=self._cache,
+            timeout=timeout,
+        )
+        attempts = Attempts(os.path.join(self._state, self.log.id, "commands") if self._state else None)
+        handling = Handling(deciders.deciding, attempts, report, jobs=jobs, lock_wait=lock_wait)
+        return CommandWorker(self.log, lambda: self._state_by(QUEUE, QueueDefinition()), handling)
 
     # views
 
@@ -182,3 +308,17 @@ class Store(StoreReader):
     def repair(self, *, salvage: bool = False, dry_run: bool = False, lock_wait: float = 10.0) -> list[RepairStep]:
         """Make a damaged store whole out of what is sound in it, and return what was done; see `EventStore.repair`."""
         return self.log.repair(salvage=salvage, dry_run=dry_run, lock_wait=lock_wait)
+
+
+def _request(
+    stream: str,
+    command: str,
+    data: Any,  # noqa: ANN401 (a JSON value)
+    *,
+    id: str | None,  # noqa: A002 (the field's word)
+    meta: Mapping[str, Any] | None,
+    expect: Expected = ANY,
+) -> Request:
+    texts = {name: encode_value(value) for name, value in (meta or {}).items()}
+    made = to_command(stream, command, encode_value({} if data is None else data))
+    return to_request(made, meta=texts, id=id, expect=expect)

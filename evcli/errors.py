@@ -17,7 +17,7 @@ class EvcliError(Exception):
         facts: JSON values that a program may want (``stream``, ``expected``, …).
     """
 
-    code: ClassVar[str] = "error"
+    code: str = "error"
     exit_code: ClassVar[int] = 70
 
     def __init__(self, message: str, hint: str = "", **facts: Any) -> None:  # noqa: ANN401 (facts are JSON values)
@@ -143,10 +143,22 @@ class StreamNotFound(NotFound):
 
 
 class Rejected(EvcliError):  # noqa: N818
-    """A decider said no."""
+    """A decider said no: the command may not happen in the state that its stream is in.
+
+    Args:
+        reason: Why, in one line, for a person.
+        code: Why, for a program, as in ``"insufficient_funds"``; it takes the place of ``rejected``.
+        facts: JSON values that a program may want.
+    """
 
     code = "rejected"
     exit_code = 5
+
+    def __init__(self, reason: str, /, *, code: str | None = None, **facts: Any) -> None:  # noqa: ANN401
+        super().__init__(reason, **facts)
+        self.reason = reason
+        if code is not None:
+            self.code = code
 
 
 class Refused(EvcliError):  # noqa: N818
@@ -171,6 +183,12 @@ class CodeFailed(EvcliError):  # noqa: N818
 
     code = "code_failed"
     exit_code = 69
+
+
+class OverTime(CodeFailed):
+    """The user's own code took longer than it may."""
+
+    code = "over_time"
 
 
 class Bug(EvcliError):  # noqa: N818

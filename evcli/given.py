@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from evcli.domain.commands import Command, Request
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, Expected, parse_expected
 from evcli.domain.instants import canonical, parse_instant
 from evcli.domain.names import check_writable
 from evcli.errors import BadTime, Refused, Usage
-from evcli.storage.codec import new_event
+from evcli.storage.codec import encode_value, loads, new_event
 
 Given = Mapping[str, Any] | tuple[str, Any]
 """An event to append: ``("money.deposited", {"amount": 10})``, or a mapping with ``type`` and optional ``data``,
@@ -49,6 +50,46 @@ def _to_event(given: Given) -> NewEvent:
         return new_event(given)
     kind, data = given
     return new_event({"type": kind, "data": data})
+
+
+def new_id() -> str:
+    """Return an id that nothing else has (UUID version 4, RFC 9562), in hex."""
+    import uuid
+
+    return uuid.uuid4().hex
+
+
+def to_command(stream: str, command: str, text: str) -> Command:
+    """Check a command, whose arguments are a JSON text that may be stored.
+
+    Raises:
+        Refused: If it cannot be stored.
+    """
+    encode_value(command)
+    if not command:
+        raise Refused("the command is empty", "say what is wanted, as in withdraw")
+    return Command(check_writable(stream), command, loads(text), text)
+
+
+def to_request(
+    command: Command,
+    *,
+    meta: Mapping[str, str],
+    id: str | None,  # noqa: A002 (the field's word)
+    expect: Expected = ANY,
+) -> Request:
+    """Make a command a request. What comes of it is one conversation, unless ``meta`` (JSON texts) says of which.
+
+    Raises:
+        Refused: If the id cannot be stored.
+        Usage: If ``expect`` is no expected version.
+    """
+    if id == "":
+        raise Refused("the id is empty", "give it at least one character")
+    correlation = encode_value(id or new_id())
+    return Request(
+        command, {"correlation": correlation, **meta}, id, parse_expected(expect) if isinstance(expect, str) else expect
+    )
 
 
 def to_writes(events: Mapping[str, Iterable[Given]], expect: Mapping[str, Expected]) -> list[Write]:

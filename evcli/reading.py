@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 from evcli import places
 from evcli.domain.events import Event
 from evcli.domain.names import check_name, select_by
-from evcli.domain.reducers import Reducer
+from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.errors import Busy, NotFound, StoreNotFound
 from evcli.given import parse_checkpoint, to_instant
-from evcli.read_side.states import Definition, cached_state, query_state
+from evcli.read_side.states import cached_state, query_state
 from evcli.replay import StreamState, read_events, replay_stream
 from evcli.storage.codec import loader
 from evcli.storage.contract import EventStore, Head, Report, StreamInfo
@@ -225,7 +225,7 @@ class StoreReader:
                 if found.version:
                     yield found
 
-    def definition(self, stream: str, reducer: str | None = None) -> Definition:
+    def definition(self, stream: str, reducer: str | None = None) -> ReducerDefinition:
         """Return what a stream's state is made by: ``reducer`` (``NAME``, ``FILE.py``, ``exec:PROGRAM``), else as configured."""
         if reducer is None:
             return self.config.definition_for(check_name(stream))

@@ -1,14 +1,19 @@
-"""Fold an account's events into its state: whose it is, what is in it, whether it is open, when it last changed.
+"""The bank's accounts: how events fold into an account's state, and which commands it accepts in that state.
 
 A reducer is an `initial` state and a function `evolve(state, event)` that returns the state after one more event.
 evcli calls it for each event of a stream, from the first on; stopping earlier gives the state of an earlier moment.
 So it must depend on nothing but its arguments: no clock, no files, no randomness. Nor does it judge: an event is a
 fact that has happened, and a balance below zero is shown, not refused.
+
+Judging is what a decider does, before anything has happened: given the state and a command, it returns the events
+that follow, or raises `Rejected`. Here each command is a function; its arguments are those of `evcli do`.
 """
 
 # ruff: noqa: INP001 (evcli loads this file by its path; it belongs to no package)
 
 from typing import Any
+
+from evcli import Rejected
 
 initial = {"owner": None, "balance": 0.0, "open": False, "last": None}
 
@@ -37,3 +42,45 @@ def evolve(state: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
             state["balance"] = round(state["balance"] + SIGNS[kind] * event["data"]["amount"], 2)
     state["last"] = event["time"]
     return state
+
+
+def deposit(state: dict[str, Any], amount: float) -> list[Any]:
+    """Put money in."""
+    check(state, amount)
+    return [("money.deposited", {"amount": amount})]
+
+
+def withdraw(state: dict[str, Any], amount: float) -> list[Any]:
+    """Take money out, if there is enough."""
+    check(state, amount)
+    require(state, amount)
+    return [("money.withdrawn", {"amount": amount})]
+
+
+def transfer(state: dict[str, Any], amount: float, to: str, stream: str) -> list[Any]:
+    """Send money to another account: one commit over two streams, so that it is never here and there, or nowhere."""
+    check(state, amount)
+    require(state, amount)
+    if to == stream:
+        raise Rejected("an account cannot send money to itself", code="same_account")
+    return [
+        ("money.sent", {"amount": amount, "to": to}),
+        {"stream": to, "type": "money.received", "data": {"amount": amount, "from": stream}, "expect": "exists"},
+    ]
+
+
+def check(state: dict[str, Any], amount: float) -> None:
+    """Do nothing if the account is open, and the amount is one."""
+    if not state["open"]:
+        raise Rejected("the account is not open", code="not_open")
+    if amount <= 0 or round(amount, 2) != amount:
+        raise Rejected(f"{amount} is no amount of money", code="bad_amount")
+
+
+def require(state: dict[str, Any], amount: float) -> None:
+    """Do nothing if there is enough in the account."""
+    if state["balance"] < amount:
+        raise Rejected(f"insufficient funds: {state['balance']:.2f}", code="insufficient_funds")
+
+
+commands = {"deposit": deposit, "withdraw": withdraw, "transfer": transfer}

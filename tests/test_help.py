@@ -28,6 +28,8 @@ evcli append jobs/nightly job.started
 evcli append inventory/lamp item.received qty:=3
 evcli append inventory/mugs item.received sku=SKU-01 qty:=30 name='Enamel mug' --time '9 days ago'
 cat >> evcli.toml <<'END'
+[streams."accounts/*"]
+decider = "bank.py"
 [views.stock]
 from = "inventory/*"
 key = "/data/sku"
@@ -41,7 +43,21 @@ evcli work --once -q
 SETTING = r"""
 generate() { echo '{"stream":"accounts/bob","type":"account.opened"}'; }
 echo '{"type":"money.deposited","data":{"amount":1}}' > events.jsonl
-printf 'initial = 0\n\n\ndef evolve(state, event):\n    return state + 1\n' > bank.py
+cat > bank.py <<'END'
+initial = {"events": 0}
+
+
+def evolve(state, event):
+    return {"events": state["events"] + 1}
+
+
+def move(state, amount, to="accounts/bob"):
+    return [("money.moved", {"amount": amount}), (to, "money.moved", {"amount": -amount})]
+
+
+commands = {"deposit": move, "withdraw": move, "transfer": move}
+END
+evcli trust . -q
 printf '#!/bin/sh\necho 1\n' > fold.sh && chmod +x fold.sh
 mkdir -p ~/projects/bank && cp evcli.toml ~/projects/bank/
 """
@@ -132,6 +148,8 @@ def _setting_for(example: str) -> str:
         before += PARKED + ("mkdir up\n" * ("retry" in example))
     if "archive" in example and "--name" not in example:
         before += "evcli on '**' --name archive --start first --once -- true\n"
+    if "order-76" in example:
+        before += "evcli submit accounts/ann deposit amount:=1 --id order-76 -q\n"
     if "--against" in example:
         before += "evcli checkpoint >> checkpoints.txt\n"
     return before

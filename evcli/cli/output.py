@@ -140,8 +140,8 @@ class Output:
         else:
             self._print_line(encoded)
 
-    def record(self, record: Mapping[str, Any], human: str, *, field: str | None = None) -> None:
-        """Print a receipt at once: ``human`` for people, else the record; with ``field`` that value, bare.
+    def record(self, record: Mapping[str, Any], *human: str, field: str | None = None) -> None:
+        """Print a receipt at once: the lines ``human`` for people, else the record; with ``field`` that value, bare.
 
         Raises:
             Usage: If the record has no such field.
@@ -152,7 +152,7 @@ class Output:
             check_field(field, record)
             self._print_text(terminal.bare(record[field]), live=True)
         elif self.format == "table":
-            self._write(sanitise(human).encode() + b"\n", live=True)
+            self._write("".join(sanitise(line) + "\n" for line in human).encode(), live=True)
         elif self.format == "csv":
             self._print_header(list(record))
             self._print_line(_csv_row(record.values()), live=True)

@@ -1,10 +1,11 @@
 """How receipts and plans are printed."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from evcli.cli.options import Context
 from evcli.cli.states import state_record
+from evcli.domain.reducers import ReducerDefinition
 from evcli.errors import BadConfig, CodeFailed, NotTrusted
 from evcli.replay import StreamState
 from evcli.storage.codec import loads
@@ -19,9 +20,14 @@ def print_receipt(context: Context, receipt: Receipt, *, field: str | None = Non
     context.tell_new_store()
     record = receipt.as_json()
     if field is not None:  # whatever the receipt, each field has a value: the events are stored by now
-        writes = [write._asdict() for write in receipt.writes]
-        record = {**dict.fromkeys(FIELDS), "repeated": 0, "writes": writes, **record}
+        record = {**every_field(receipt), **record}
     context.out.record(record, _sentence(receipt, kind), field=field)
+
+
+def every_field(receipt: Receipt) -> dict[str, Any]:
+    """Return what each of `FIELDS` has where a receipt does not say it."""
+    writes = [write._asdict() for write in receipt.writes]
+    return {**dict.fromkeys(FIELDS), "repeated": 0, "writes": writes}
 
 
 def _sentence(receipt: Receipt, kind: str | None) -> str:
@@ -33,13 +39,19 @@ def _sentence(receipt: Receipt, kind: str | None) -> str:
     return f"{places}  {events}  position {receipt.position}{repeated}"
 
 
-def print_plan(context: Context, plan: Plan, before: Mapping[str, StreamState] | None = None) -> dict[str, StreamState]:
+def print_plan(
+    context: Context,
+    plan: Plan,
+    before: Mapping[str, StreamState] | None = None,
+    definitions: Mapping[str, ReducerDefinition] | None = None,
+) -> dict[str, StreamState]:
     """Print what a plan would store, and the states after it: ``{"events":[…],"states":[…]}``; return those states.
 
-    ``before`` holds states that an earlier plan has led to.
+    ``before`` holds states that an earlier plan has led to, ``definitions`` what states are made by, where it is not
+    what is configured.
     """
     try:
-        states = context.store.states_after(plan, before or {})
+        states = context.store.states_after(plan, before or {}, definitions)
     except (NotTrusted, BadConfig, CodeFailed) as error:  # the append itself runs none of that
         context.out.note(f"the state after it cannot be shown: {error}")
         states = {}

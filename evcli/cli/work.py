@@ -1,4 +1,4 @@
-"""``evcli work``: the worker that keeps all views current."""
+"""``evcli work``: the worker that keeps all views current, and handles submitted commands."""
 
 import signal
 from types import FrameType
@@ -6,14 +6,22 @@ from typing import Annotated
 
 import typer
 
-from evcli.cli.options import Context
+from evcli.cli.commands import DeciderTimeout
+from evcli.cli.options import AllowNetwork, Context, LockWait
+from evcli.domain.instants import parse_duration
+from evcli.domain.queue import Queued
 from evcli.errors import AnswerIsNo, EvcliError
 from evcli.read_side.keeping import KeptView, Outcome
-from evcli.read_side.working import work, work_once
+from evcli.read_side.working import ViewWorker, work_once
+from evcli.working import work
+from evcli.write_side.executing import Accepted
 
 EXAMPLES = """\
 evcli work
 evcli work --once"""
+
+Once = Annotated[bool, typer.Option("--once", help="Do what there is to do now and exit, as for cron")]
+Jobs = Annotated[int, typer.Option("--jobs", metavar="K", min=1, max=100, help="Commands to K streams at a time")]
 
 
 class _Terminated(BaseException):
@@ -22,31 +30,57 @@ class _Terminated(BaseException):
 
 def run(
     context: Context,
-    once: Annotated[bool, typer.Option("--once", help="Bring all views up to date and exit, as for cron")] = False,  # noqa: FBT002
+    once: Once = False,  # noqa: FBT002
+    jobs: Jobs = 1,
+    timeout: DeciderTimeout = "30s",
+    lock_wait: LockWait = "10s",
+    allow_network_fs: AllowNetwork = False,  # noqa: FBT002
 ) -> int:
-    """Keep every view current until stopped, so that queries find nothing left to fold.
+    """Handle the commands that were submitted, and keep every view current, until stopped.
 
-    A view that fails on an event is parked there, and the others go on: 'evcli view status' shows it, 'view retry' or
-    'view skip' ends it. Several workers share the views. With --once, exit 1 if a view is parked.
+    A command takes effect exactly once, and a stream's commands in their order; one on which deciding fails is parked,
+    and so is a view that fails on an event: the others go on. 'evcli submit --list' and 'evcli view list' show them.
+    Several workers share the work. With --once, exit 1 if something is parked.
     """
-
-    def report(view: KeptView, outcome: Outcome | EvcliError) -> None:
-        if isinstance(outcome, EvcliError):
-            context.out.note(f"view {view.name}: {outcome}")
-        elif outcome.folded or outcome.rebuilt:
-            why = f" ({outcome.rebuilt})" if outcome.rebuilt else ""
-            context.out.note(f"view {view.name}: {outcome.folded} events folded{why}")
-
+    context.allow_network_fs = allow_network_fs
+    store, teller = context.store, _Teller(context)
+    limits = {"timeout": parse_duration(timeout), "lock_wait": parse_duration(lock_wait)}
+    commands = store.command_worker(teller.of_command, jobs=jobs, **limits)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         if once:
-            if not work_once(context.store.kept_views(), report):
-                raise AnswerIsNo("not all views are current", "see 'evcli view list'")
+            while commands.look():  # a command may be submitted by what follows from another
+                pass
+            current = work_once(store.kept_views(), teller.of_view)
+            if not (current and commands.is_done()):
+                raise AnswerIsNo(
+                    "not all is done", "see 'evcli submit --list' for commands, 'evcli view list' for views"
+                )
             return 0
-        work(context.store.log, context.store.kept_views, report)
-    except _Terminated:  # whatever was being folded is rolled back, or is a file that nobody uses yet
+        work([commands, ViewWorker(store.log, store.kept_views, teller.of_view)])
+    except _Terminated:  # whatever was going on is rolled back, or is done again
         return 128 + signal.SIGTERM
     return 0
+
+
+class _Teller:
+    def __init__(self, context: Context) -> None:
+        self._out = context.out
+
+    def of_view(self, view: KeptView, outcome: Outcome | EvcliError) -> None:
+        if isinstance(outcome, EvcliError):
+            self._out.note(f"view {view.name}: {outcome}")
+        elif outcome.folded or outcome.rebuilt:
+            why = f" ({outcome.rebuilt})" if outcome.rebuilt else ""
+            self._out.note(f"view {view.name}: {outcome.folded} events folded{why}")
+
+    def of_command(self, queued: Queued, outcome: Accepted | EvcliError) -> None:
+        what = f"{queued.command['type']} to {queued.stream}"
+        if isinstance(outcome, EvcliError):
+            self._out.note(f"command {queued.id} ({what}): {outcome}")
+        else:
+            places = ", ".join(f"{event['stream']}@{event['version']}" for event in outcome.events)
+            self._out.note(f"command {queued.id} ({what}): accepted{', ' + places if places else ''}")
 
 
 def _terminate(_signum: int, _frame: FrameType | None) -> None:

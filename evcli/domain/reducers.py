@@ -39,6 +39,27 @@ class Reducer(Protocol):
         ...
 
 
+class ReducerDefinition(Protocol):
+    """What a stream's state is made by: a reducer that is loaded only when there is something to fold."""
+
+    def fingerprint(self, cache_dir: str | None) -> str:
+        """Return a hex digest of all that decides what the reducer does.
+
+        Args:
+            cache_dir: The root of the caches, where notes are kept that make it faster; None to do without.
+        """
+        ...
+
+    def load(self) -> Reducer:
+        """Return the reducer.
+
+        Raises:
+            NotTrusted: If it is code that may not run.
+            CodeFailed: If it cannot be loaded.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Evolving:
     """A reducer that takes one event at a time.

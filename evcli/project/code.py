@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import count, islice
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from evcli.domain.events import Event
 from evcli.domain.reducers import Evolving
@@ -21,6 +21,7 @@ from evcli.domain.views import Change, EvolvingRows, Rows
 from evcli.errors import CodeFailed
 from evcli.project.sources import LEFT_ALONE, Sources
 
+ABOUT_NONE: Final = "does evolve always return the state?"
 _BATCH: Final = 256
 _number: Final = count(1)
 _one_at_a_time: Final = threading.RLock()
@@ -106,45 +107,67 @@ class Project:
             traceback = traceback.tb_next
         return where
 
-    def failed(self, what: str, error: BaseException) -> CodeFailed:
-        """Make the error, in one line, for an exception while the project's code does ``what``."""
+    def describe(self, error: BaseException) -> str:
+        """Say in one line what exception came from which line of the project's code."""
         text = error.msg if isinstance(error, SyntaxError) else str(error)
         problem = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+        return f"{problem} ({self.locate(error)})"
+
+    def failed(self, what: str, error: BaseException) -> CodeFailed:
+        """Make the error, in one line, for an exception while the project's code does ``what``."""
         return CodeFailed(
-            f"{what} failed: {problem} ({self.locate(error)})",
-            f"correct it; 'evcli help {self.topic}' shows how it is done",
+            f"{what} failed: {self.describe(error)}", f"correct it; 'evcli help {self.topic}' shows how it is done"
         )
 
 
-class _Code:
+class Code:
     """What a project's file defines, and running it.
 
     Args:
         sources: The file.
         topic: Where the help describes it.
         defines: What it has to define, in words.
-        about_none: The next step where ``evolve`` took None for something else, by far the commonest mistake.
+        about_none: The next step where a function took None for something else, by far the commonest mistake.
     """
 
-    def __init__(self, sources: Sources, *, topic: str, defines: str, about_none: str) -> None:
+    def __init__(self, sources: Sources, *, topic: str, defines: str, about_none: str = "") -> None:
         self.project = Project(sources, topic=topic)
         self._help = f"{defines}; see 'evcli help {topic}'"
         self._about_none = about_none
         self._module = self.project.load()
         self.manifest = sources.manifest()  # as loaded: what a later import adds has been surveyed
 
+    def has(self, name: str) -> bool:
+        """Say whether the file defines ``name``."""
+        return hasattr(self._module, name)
+
     def require(self, name: str) -> Any:  # noqa: ANN401 (whatever the file defines)
-        if not hasattr(self._module, name):
+        """Return what the file defines as ``name``.
+
+        Raises:
+            CodeFailed: If it does not.
+        """
+        if not self.has(name):
             raise self.wrong(f"it does not define {name}")
         return getattr(self._module, name)
 
     def function(self, name: str) -> Callable[..., Any]:
+        """Return the function that the file defines as ``name``.
+
+        Raises:
+            CodeFailed: If it does not.
+        """
         found = self.require(name)
         if not callable(found):
             raise self.wrong(f"{name} is not a function")
         return found  # type: ignore[no-any-return]  # a function of the user's
 
     def types(self) -> tuple[str, ...] | None:
+        """Return the event types that the file says it wants to see; None for all.
+
+        Raises:
+            CodeFailed: If that is no list of them.
+        """
         types = getattr(self._module, "types", None)
         if types is None or isinstance(types, ModuleType):  # 'import types' is the library's
             return None
@@ -153,6 +176,7 @@ class _Code:
         return tuple(types)
 
     def wrong(self, problem: str) -> CodeFailed:
+        """Make the error for a file that does not define what it has to."""
         return CodeFailed(f"{self.project.sources.entry}: {problem}", self._help)
 
     @contextmanager
@@ -164,7 +188,7 @@ class _Code:
         except CodeFailed as failed:
             where = self.project.locate(failed.__cause__ or failed)
             message = f"{failed.message} ({where})"
-            hint = self._about_none if "'NoneType'" in failed.message else failed.hint
+            hint = (self._about_none if "'NoneType'" in failed.message else "") or failed.hint
             raise CodeFailed(message, hint, **failed.facts) from failed.__cause__
 
 
@@ -175,20 +199,25 @@ class PythonReducer:
     the one it is given; ``types`` lists the event types, or globs over them, that it wants to see.
 
     Raises:
-        CodeFailed: If the file cannot be loaded, or does not define them.
+        CodeFailed: If the file does not define them.
     """
 
-    def __init__(self, sources: Sources) -> None:
-        self._code = _Code(
-            sources,
-            topic="reducers",
-            defines="a reducer defines initial and evolve(state, event)",
-            about_none="does evolve always return the state?",
-        )
+    def __init__(self, code: Code) -> None:
+        self._code = code
         self.manifest = self._code.manifest
         initial, evolve = self._code.require("initial"), self._code.function("evolve")
         self.types = self._code.types()
         self._evolving = Evolving(initial if callable(initial) else lambda: initial, evolve, self.types)
+
+    @classmethod
+    def load(cls, sources: Sources) -> Self:
+        """Load the file.
+
+        Raises:
+            CodeFailed: If it cannot be loaded, or does not define a reducer.
+        """
+        defines = "a reducer defines initial and evolve(state, event)"
+        return cls(Code(sources, topic="reducers", defines=defines, about_none=ABOUT_NONE))
 
     def initial(self) -> Any:  # noqa: ANN401 (a state is any JSON value)
         """Return the state before the first event.
@@ -228,7 +257,7 @@ class PythonRowReducer:
     """
 
     def __init__(self, sources: Sources) -> None:
-        self._code = _Code(
+        self._code = Code(
             sources,
             topic="views",
             defines="a view's file defines key(event) and evolve(row, event)",

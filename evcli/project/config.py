@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from evcli.domain.names import compile_pattern
-from evcli.domain.reducers import BUILT_IN
+from evcli.domain.reducers import BUILT_IN, ReducerDefinition
 from evcli.errors import BadConfig, NotFound, Refused, Usage
 from evcli.places import CONFIG_FILE
 from evcli.project.definitions import (
@@ -15,8 +15,8 @@ from evcli.project.definitions import (
     Permission,
     ProgramDefinition,
     PythonDefinition,
-    ReducerDefinition,
     RulesDefinition,
+    is_decider,
     is_reducer,
     python_reducer,
 )
@@ -24,6 +24,7 @@ from evcli.project.toml_file import Keys, TomlFile, parse_keys
 from evcli.project.trust import require_trust
 
 if TYPE_CHECKING:
+    from evcli.project.deciders import DeciderDefinition
     from evcli.project.view_definitions import ViewDefinition
 
 DEFAULT_REDUCER: Final = "merge"
@@ -32,12 +33,13 @@ _STREAM_KEYS: Final = ("reducer", "decider", "initial")
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """What a ``[streams."PATTERN"]`` table says; ``line`` is that of its reducer."""
+    """What a ``[streams."PATTERN"]`` table says; ``line`` is that of its reducer, ``permit`` is asked before its decider runs."""
 
     pattern: str
     matches: Callable[[str], bool]
     reducer: ReducerDefinition
     decider: str | None
+    permit: Permission
     line: int
 
 
@@ -62,6 +64,24 @@ class Config:
                     raise BadConfig(self.path, entry.line, f"streams.{entry.pattern}", f"there is no file {found.path}")
                 return found
         return BuiltInDefinition(DEFAULT_REDUCER)
+
+    def decider_for(self, stream: str) -> "DeciderDefinition":
+        """Return what decides on the commands to a stream, as the first pattern that matches has it.
+
+        Raises:
+            NotFound: If it has none.
+        """
+        found = next((entry for entry in self.streams if entry.matches(stream)), None)
+        if found is not None and found.decider is not None:
+            from evcli.project.deciders import define_decider
+
+            return define_decider(found.decider, os.path.dirname(os.path.abspath(self.path)), found.permit)
+        place = f'[streams."{found.pattern if found else "PATTERN"}"]'
+        raise NotFound(
+            f"nothing decides on commands to {stream}",
+            f'name a decider in {self.path or CONFIG_FILE}: {place} decider = "bank.py" (evcli help deciders)',
+            stream=stream,
+        )
 
     def view(self, name: str) -> "ViewDefinition":
         """Return the definition of a view.
@@ -125,6 +145,22 @@ def parse_reducer(
     return definition
 
 
+def parse_decider(text: str, base_dir: str) -> "DeciderDefinition":
+    """Read ``FILE.py`` or ``exec:PROGRAM`` from the command line, which is trusted by being named there.
+
+    Raises:
+        Usage: If it is neither, or the file is not there.
+    """
+    from evcli.project.deciders import PythonDeciderDefinition, define_decider
+
+    if not is_decider(text):
+        raise Usage(f"there is no decider {text!r}", "use a FILE.py, or 'exec:PROGRAM'")
+    definition = define_decider(text, base_dir, lambda _what: None)
+    if isinstance(definition, PythonDeciderDefinition) and not os.path.isfile(definition.path):
+        raise Usage(f"there is no file {definition.path}", "check the name of the decider's file")
+    return definition
+
+
 def _define(text: str, base_dir: str, permit: Permission, initial: Any = None) -> ReducerDefinition:  # noqa: ANN401
     if text.startswith(EXEC_PREFIX):
         return ProgramDefinition(text.removeprefix(EXEC_PREFIX).strip(), base_dir, permit, initial)
@@ -140,11 +176,17 @@ def _read_stream(file: TomlFile, pattern: str, value: Any, state_root: str | Non
     except Refused as error:
         file.fail(keys, f"{error.message}; {error.hint}")
     table = file.table(keys, value, known=_STREAM_KEYS)
-    decider = table.get("decider")
-    if not isinstance(decider, str | None):
-        file.fail((*keys, "decider"), 'this must be a string, as in decider = "bank.py"')
+    decider, at = table.get("decider"), (*keys, "decider")
+    if decider is not None and not (isinstance(decider, str) and is_decider(decider)):
+        file.fail(at, 'this is no decider; use a FILE.py or "exec:PROGRAM"')
+
+    def permit(what: str) -> None:
+        if not str(decider).startswith(EXEC_PREFIX) and not os.path.isfile(what):  # the states need no decider
+            file.fail(at, f"there is no file {what}")
+        require_trust(file.path, what, state_root)
+
     definition = _read_reducer(file, keys, table, state_root)
-    return StreamConfig(pattern, matches, definition, decider, file.line_of((*keys, "reducer")))
+    return StreamConfig(pattern, matches, definition, decider, permit, file.line_of((*keys, "reducer")))
 
 
 def _read_reducer(file: TomlFile, keys: Keys, table: dict[str, Any], state_root: str | None) -> ReducerDefinition:

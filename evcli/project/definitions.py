@@ -19,27 +19,6 @@ Permission = Callable[[str], None]
 """Is given the file or program that is about to run, and raises `NotTrusted` if it may not."""
 
 
-class ReducerDefinition(Protocol):
-    """What a stream's state is made by."""
-
-    def fingerprint(self, cache_dir: str | None) -> str:
-        """Return a hex digest of all that decides what the reducer does.
-
-        Args:
-            cache_dir: The root of the caches, where notes are kept that make it faster; None to do without.
-        """
-        ...
-
-    def load(self) -> Reducer:
-        """Return the reducer.
-
-        Raises:
-            NotTrusted: If it is code that may not run.
-            CodeFailed: If it cannot be loaded.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class BuiltInDefinition:
     """A built-in reducer."""
@@ -195,13 +174,20 @@ def is_reducer(text: str) -> bool:
     return text in BUILT_IN or text.endswith(".py")
 
 
+def is_decider(text: str) -> bool:
+    """Say whether ``text`` has the form of a Python file's name, or of a program."""
+    if text.startswith(EXEC_PREFIX):
+        return bool(text.removeprefix(EXEC_PREFIX).strip())
+    return text.endswith(".py")
+
+
 def python_reducer(path: str, permit: Permission) -> "PythonDefinition[PythonReducer]":
     """Return the definition of a reducer that is a Python file."""
 
     def make(sources: "Sources") -> "PythonReducer":
         from evcli.project.code import PythonReducer
 
-        return PythonReducer(sources)
+        return PythonReducer.load(sources)
 
     return PythonDefinition(path, permit, make)
 

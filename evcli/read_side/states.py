@@ -3,26 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from evcli.domain.reducers import Reducer
+from evcli.domain.reducers import ReducerDefinition
 from evcli.errors import CodeFailed, NotFound
 from evcli.replay import StreamState
 from evcli.storage.codec import freeze, loader, loads
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, EventStore
 from evcli.storage.snapshots import LEAST_SPACING, MOST_RUNGS, Snapshot, Snapshots
-
-
-class Definition(Protocol):
-    """What a state is made by: a reducer that is loaded only when there is something to fold."""
-
-    def fingerprint(self, cache_dir: str | None) -> str:
-        """Return a hex digest of all that decides what the reducer does."""
-        ...
-
-    def load(self) -> Reducer:
-        """Return the reducer."""
-        ...
 
 
 class _Start(NamedTuple):
@@ -33,7 +21,7 @@ class _Start(NamedTuple):
 
 
 def query_state(
-    store: EventStore, stream: str, definition: Definition, cache: str | None, *, end: int, to: int | None = None
+    store: EventStore, stream: str, definition: ReducerDefinition, cache: str | None, *, end: int, to: int | None = None
 ) -> StreamState:
     """Return a stream's state up to and including version ``to``, folding only what no snapshot covers.
 
@@ -80,7 +68,7 @@ def query_state(
     return StreamState(stream, version, state)
 
 
-def cached_state(store: EventStore, stream: str, definition: Definition, cache: str | None) -> StreamState:
+def cached_state(store: EventStore, stream: str, definition: ReducerDefinition, cache: str | None) -> StreamState:
     """Return the newest state that is cached, without a look at the stream.
 
     Raises:
@@ -92,7 +80,7 @@ def cached_state(store: EventStore, stream: str, definition: Definition, cache: 
     return StreamState(stream, newest.bookmark.version, loads(newest.text))
 
 
-def snapshots_of(store: EventStore, stream: str, definition: Definition, cache: str | None) -> Snapshots:
+def snapshots_of(store: EventStore, stream: str, definition: ReducerDefinition, cache: str | None) -> Snapshots:
     """Return the snapshots of a stream's states by one definition."""
     if cache is None:
         return Snapshots(None)

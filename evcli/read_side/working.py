@@ -9,8 +9,6 @@ from evcli.errors import BadConfig, Busy, CodeFailed, EvcliError, NotPermitted
 from evcli.read_side.keeping import KeptView, Outcome
 from evcli.storage.contract import EventStore, Head
 
-_QUICK: Final = 0.02
-_SLOW: Final = 0.1
 _LOOK_AT_DEFINITIONS: Final = 1.0
 _PATIENCE: Final = 10.0
 
@@ -37,28 +35,15 @@ def work_once(views: Sequence[KeptView], report: Report) -> bool:
     return good
 
 
-def work(store: EventStore, load_views: Callable[[], Sequence[KeptView]], report: Report) -> None:
-    """Keep every view current, for ever; whoever wants it to end raises an exception.
+class ViewWorker:
+    """Keeps every view current.
 
     Args:
         store: The store.
         load_views: Returns the views as they are defined now; asked once a second.
         report: Is told of each fold, and of each view that has to be parked.
-
-    Raises:
-        Damaged: If the store is.
     """
-    worker = _Worker(store, load_views, report)
-    pause = _QUICK
-    while True:
-        if worker.look():
-            pause = _QUICK
-        else:
-            time.sleep(pause)
-            pause = min(_SLOW, pause * 1.2)
 
-
-class _Worker:
     def __init__(self, store: EventStore, load_views: Callable[[], Sequence[KeptView]], report: Report) -> None:
         self._store = store
         self._load_views = load_views
@@ -69,7 +54,11 @@ class _Worker:
         self._head: Head | None = None
 
     def look(self) -> bool:
-        """Fold what is new; return whether there was anything."""
+        """Fold what is new; return whether there was anything.
+
+        Raises:
+            Damaged: If the store is.
+        """
         changed = self._look_at_definitions()
         if self._head is not None and not changed and not self._store.has_more(self._head):
             return False

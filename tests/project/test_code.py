@@ -41,7 +41,7 @@ def write(folder: Path, **files: str) -> Path:
 
 
 def load(path: Path) -> PythonReducer:
-    return PythonReducer(Sources(str(path)))
+    return PythonReducer.load(Sources(str(path)))
 
 
 def event(n: int = 1, *, version: int = 1, kind: str = "added") -> Event:

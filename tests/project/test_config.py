@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from evcli.domain.events import Event
+from evcli.domain.reducers import ReducerDefinition
 from evcli.errors import BadConfig, EvcliError, NotTrusted, Usage
 from evcli.project.config import load_config, parse_reducer
 from evcli.project.definitions import (
     BuiltInDefinition,
     ProgramDefinition,
     PythonDefinition,
-    ReducerDefinition,
     RulesDefinition,
 )
 from evcli.project.trust import trust

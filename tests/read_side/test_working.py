@@ -17,7 +17,8 @@ from evcli import Store
 from evcli.errors import CodeFailed, EvcliError, NotTrusted
 from evcli.read_side.keeping import KeptView, Outcome
 from evcli.read_side.upkeep import skip, status_of
-from evcli.read_side.working import work, work_once
+from evcli.read_side.working import ViewWorker, work_once
+from evcli.working import work
 from tests.read_side.viewing import STOCK, ask, kept, received, shop
 
 TWO = STOCK + '[views.sizes]\nfrom = "inventory/**"\nkey = "stream"\nreducer = "count"\n'
@@ -52,7 +53,7 @@ def working(store: Store, told: Told) -> Iterator[None]:
 
     def run() -> None:
         with pytest.raises(Stopped):
-            work(store.log, views, told)
+            work([ViewWorker(store.log, views, told)])
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -146,7 +147,7 @@ def test_a_journal_that_has_not_grown_costs_one_stat(tmp_path: Path, monkeypatch
     monkeypatch.setattr("evcli.read_side.working.time.sleep", sleep)
     monkeypatch.setattr(os, "stat", lambda *given, **more: stats.append(given) or real_stat(*given, **more))  # type: ignore[func-returns-value]  # adds it
     with pytest.raises(Stopped):
-        work(store.log, store.kept_views, Told())
+        work([ViewWorker(store.log, store.kept_views, Told())])
     assert [after - before for before, after in pairwise(looks[1:])] == [1] * 10
 
 
@@ -187,5 +188,5 @@ def test_work_once_is_for_cron(filled: Store) -> None:
     assert done.returncode == 0
     filled.append("inventory/x", [received("A", "many")])
     done = evcli("work", "--once")
-    assert "not all views are current" in done.communicate(timeout=20)[1]
+    assert "not all is done" in done.communicate(timeout=20)[1]
     assert done.returncode == 1

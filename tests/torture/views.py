@@ -17,7 +17,8 @@ from evcli.domain.events import Event
 from evcli.errors import NotFound
 from evcli.read_side.keeping import KeptView
 from evcli.read_side.upkeep import rebuild
-from evcli.read_side.working import work, work_once
+from evcli.read_side.working import ViewWorker, work_once
+from evcli.working import work
 from tests.read_side.viewing import STOCK, ask, by_hand, kept, random_events, shop
 from tests.torture.forking import command, end, fork, side_by_side, wait
 from tests.torture.rig import Figures, Rig, Tier
@@ -119,7 +120,7 @@ def _work(folder: Path) -> None:
     def views() -> list[KeptView]:
         return store.kept_views()
 
-    work(store.log, views, lambda _view, _outcome: None)
+    work([ViewWorker(store.log, views, lambda _view, _outcome: None)])
 
 
 def _work_on(folder: Path) -> None:

@@ -1,0 +1,58 @@
+"""What ``do`` and ``submit`` have in common: how a command is given."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from evcli.cli.fields import data_text
+from evcli.cli.metadata import read_meta
+from evcli.cli.options import Context
+from evcli.cli.receipts import every_field
+from evcli.domain.commands import Request
+from evcli.domain.expected import ANY, Expected
+from evcli.given import to_command, to_request
+from evcli.storage.codec import dump
+from evcli.write_side.executing import Accepted
+
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ARGUMENTS]...", help="One JSON text, '-', or fields: k=text k:=json k@=file k:@=file"),
+]
+CommandId = Annotated[
+    str | None, typer.Option("--id", metavar="KEY", help="Retry-safe: a repeat gives what the first gave")
+]
+DeciderTimeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long a decider may take")]
+
+
+def read_request(
+    context: Context,
+    words: tuple[str, str, Sequence[str] | None],
+    told: tuple[list[str] | None, str | None, str | None, str | None],
+    *,
+    id: str | None,  # noqa: A002 (the field's word)
+    expect: Expected = ANY,
+) -> Request:
+    """Read a command: ``words`` are its stream, its name and its arguments, ``told`` what `read_meta` takes.
+
+    Raises:
+        Refused: If it cannot be stored.
+    """
+    stream, name, arguments = words
+    command = to_command(stream, name, data_text(arguments or []))
+    return to_request(command, meta=read_meta(context, *told), id=id, expect=expect)
+
+
+def print_accepted(context: Context, accepted: Accepted, *, field: str | None = None) -> None:
+    """Print what was stored for a command: the receipt with the events."""
+    receipt = accepted.receipt.as_first()
+    context.tell_new_store()
+    record = accepted.as_json()
+    if field is not None:
+        record = {**every_field(receipt), **record}
+    lines = [
+        f"{event['stream']}@{event['version']}  {event['type']}  {dump(event['data']).decode()}"
+        for event in accepted.events
+    ]
+    last = lines.pop() + f"  position {receipt.position}" if lines else "accepted, and nothing was to be stored"
+    context.out.record(record, *lines, last, field=field)

@@ -1,0 +1,76 @@
+"""What decides on the commands to each stream, as ``evcli.toml`` has it now, with the states that it decides on."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from evcli.domain.commands import TIMEOUT
+from evcli.write_side.executing import Deciding, StateBy
+
+if TYPE_CHECKING:
+    from evcli.project.config import Config
+    from evcli.project.deciders import DeciderDefinition
+
+_LOOK_AT_DEFINITIONS: Final = 1.0
+
+
+def deciding_by(
+    config: "Config",
+    definition: "DeciderDefinition",
+    state_by: StateBy,
+    stream: str,
+    *,
+    timeout: float | None = TIMEOUT,
+) -> Deciding:
+    """Return what decides on the commands to ``stream`` by one definition.
+
+    Raises:
+        NotTrusted: If it is code that may not run.
+        CodeFailed: If it cannot be loaded.
+    """
+    decider = definition.load()
+    return Deciding(decider, definition.state_by(config.definition_for(stream)), state_by, timeout)
+
+
+class Deciders:
+    """Deciders of a store that stay loaded for as long as their definitions are what they were.
+
+    Args:
+        load_config: Reads ``evcli.toml`` anew; asked once a second.
+        state_by: Gives the states.
+        cache: The root of the caches; None to do without.
+        timeout: Seconds that a decider may take.
+    """
+
+    def __init__(
+        self, load_config: "Callable[[], Config]", state_by: StateBy, *, cache: str | None, timeout: float | None
+    ) -> None:
+        self._load_config = load_config
+        self._state_by = state_by
+        self._cache = cache
+        self._timeout = timeout
+        self._config: Config | None = None
+        self._looked = 0.0
+        self._known: dict[str, tuple[str, DeciderDefinition]] = {}
+        self._current: dict[str, Deciding] = {}
+
+    def deciding(self, stream: str) -> Deciding:
+        """Return what decides on the commands to ``stream`` now.
+
+        Raises:
+            NotFound: If nothing does.
+            NotTrusted: If it is code that may not run.
+            BadConfig: If ``evcli.toml`` is wrong.
+            CodeFailed: If it cannot be loaded.
+        """
+        if self._config is None or time.monotonic() - self._looked >= _LOOK_AT_DEFINITIONS:
+            self._config, self._looked = self._load_config(), time.monotonic()
+            self._current.clear()
+        if stream not in self._current:
+            definition = self._config.decider_for(stream)
+            fingerprint = definition.fingerprint(self._cache)
+            known = self._known.get(stream)
+            if known is None or known[0] != fingerprint:
+                self._known[stream] = known = (fingerprint, definition)
+            self._current[stream] = deciding_by(self._config, known[1], self._state_by, stream, timeout=self._timeout)
+        return self._current[stream]

@@ -1,0 +1,225 @@
+"""Handling submitted commands: each once in effect, a stream's in their order, and what cannot be handled set aside.
+
+Nothing is locked for it. What became of a command is stored in one commit with the events that follow from it, under
+an id that the queue has once; so several workers may meet at a command, and one of them settles it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from evcli.domain.commands import ATTEMPTS, Command, Decider, Request
+from evcli.domain.events import Write
+from evcli.domain.queue import ACCEPTED, PARKED, QUEUE, QUEUE_REDUCER, REJECTED, Queued, done_key, listed, parked_key
+from evcli.domain.values import Json
+from evcli.errors import (
+    BadConfig,
+    Busy,
+    CodeFailed,
+    Conflict,
+    EvcliError,
+    IdReused,
+    NotFound,
+    NotPermitted,
+    Refused,
+    Rejected,
+    StoreNotFound,
+    Usage,
+)
+from evcli.replay import StreamState, read_events
+from evcli.storage.attempts import Attempts
+from evcli.storage.codec import encode_value
+from evcli.storage.contract import EventStore, Head, Receipt
+from evcli.write_side.executing import Accepted, Deciding, execute
+from evcli.write_side.queue import queue_event
+
+MOST_DEATHS: Final = 5
+_NO_FAULT_OF_ITS: Final = (NotFound, NotPermitted, BadConfig, CodeFailed)
+"""Why a stream's decider cannot be had: its commands wait until it can."""
+
+Report = Callable[[Queued, Accepted | EvcliError], None]
+"""Is told what became of a command: accepted; rejected, or parked, and why; or why it has to wait."""
+
+
+class Handling(NamedTuple):
+    """How commands are handled.
+
+    ``deciding`` gives what decides on a stream's commands; ``attempts`` counts what kills its process; ``tries`` is how
+    often a command is decided where its stream moves on; ``jobs`` is how many streams are handled at a time.
+    """
+
+    deciding: Callable[[str], Deciding]
+    attempts: Attempts
+    report: Report
+    tries: int = ATTEMPTS
+    jobs: int = 1
+    lock_wait: float = 10.0
+
+
+class CommandWorker:
+    """Handles the commands of a store's queue.
+
+    Args:
+        store: The store.
+        queue: Returns the queue's state.
+        handling: How commands are handled.
+    """
+
+    def __init__(self, store: EventStore, queue: Callable[[], StreamState], handling: Handling) -> None:
+        self._store = store
+        self._load_queue = queue
+        self._handling = handling
+        self._queue: StreamState | None = None
+        self._head: Head | None = None
+        self._told: set[tuple[str, str]] = set()
+
+    def look(self) -> bool:
+        """Handle what is pending; return whether anything was settled.
+
+        Raises:
+            Damaged: If the store is.
+            StorageFailed: If the operating system fails.
+        """
+        if self._head is not None and not self._store.has_more(self._head):
+            return False
+        try:
+            head = self._store.head()
+        except StoreNotFound:
+            return False
+        pending = self._pending(head)
+        settled = [done for lane in self._handle_lanes(_lanes(pending)) for done in lane]
+        # What has to wait is looked at again; what was settled has made the store grow.
+        self._head = None if not all(settled) else head
+        return any(settled)
+
+    def is_done(self) -> bool:
+        """Say whether nothing is pending, nor parked."""
+        try:
+            self._pending(self._store.head())
+        except StoreNotFound:
+            return True
+        return self._queue is None or not any(self._queue.state.values())
+
+    def _pending(self, head: Head) -> list[Queued]:
+        if self._queue is None:
+            self._queue = self._load_queue()
+        stream, version, state = self._queue
+        events = list(read_events(self._store, stream, end=head.position, after=version))
+        if events:
+            self._queue = StreamState(stream, events[-1]["version"], QUEUE_REDUCER.fold(state, events))
+        return listed(self._queue.state["pending"])
+
+    def _handle_lanes(self, lanes: Sequence[list[Queued]]) -> Iterator[list[bool]]:
+        if self._handling.jobs == 1 or len(lanes) < 2:  # noqa: PLR2004 (one needs no company)
+            yield from map(self._handle_lane, lanes)
+            return
+        with ThreadPoolExecutor(self._handling.jobs) as pool:
+            yield from pool.map(self._handle_lane, lanes)
+
+    def _handle_lane(self, lane: Sequence[Queued]) -> list[bool]:
+        """Handle a stream's commands in their order, up to one that has to wait; say of each whether it is settled."""
+        done: list[bool] = []
+        for queued in lane:
+            done.append(self._settle(queued))
+            if not done[-1]:
+                break
+        return done
+
+    def _settle(self, queued: Queued) -> bool:
+        """Handle a command; return whether it is settled, by whomever."""
+        try:
+            deciding = self._handling.deciding(queued.stream)
+        except _NO_FAULT_OF_ITS as error:
+            self._tell_once(queued, error)
+            return False
+        try:
+            outcome: Accepted | EvcliError = self._accept(queued, deciding)
+        except IdReused as error:
+            if self._is_settled(queued):
+                return True
+            outcome = error
+        except (Conflict, Busy) as error:
+            if isinstance(error, Busy) or "came" in error.facts:
+                self._tell_once(queued, error)
+                return False
+            outcome = error
+        except (Rejected, Usage, CodeFailed, Refused) as error:
+            outcome = error
+        if isinstance(outcome, EvcliError):
+            with suppress(IdReused):  # somebody else was faster
+                self._store.append([_refusal(queued, outcome)], lock_wait=self._handling.lock_wait)
+        self._handling.report(queued, outcome)
+        return True
+
+    def _accept(self, queued: Queued, deciding: Deciding) -> Accepted:
+        guarded = deciding._replace(decider=_Guarded(deciding.decider, self._handling.attempts, queued.id))
+        tries, wait = self._handling.tries, self._handling.lock_wait
+        request, also = _request(queued), [_acceptance(queued)]
+        accepted = execute(self._store, request, guarded, attempts=tries, lock_wait=wait, also=also)
+        if accepted.receipt.repeated:  # it was executed by itself, under the same id, or by another worker
+            with suppress(IdReused):
+                self._store.append([_acceptance(queued, accepted.receipt)], lock_wait=wait)
+        return accepted
+
+    def _is_settled(self, queued: Queued) -> bool:
+        return self._store.find_id(QUEUE, done_key(queued.id)) is not None
+
+    def _tell_once(self, queued: Queued, error: EvcliError) -> None:
+        if (queued.id, error.message) not in self._told:
+            self._told.add((queued.id, error.message))
+            self._handling.report(queued, error)
+
+
+class _Guarded:
+    """A decider that is not run for a command by which its process has died again and again."""
+
+    def __init__(self, decider: Decider, attempts: Attempts, key: str) -> None:
+        self.name = decider.name
+        self._decider = decider
+        self._attempts = attempts
+        self._key = key
+
+    def decide(self, command: Command, state: Json, *, timeout: float | None) -> Any:  # noqa: ANN401 (the decider's)
+        if self._attempts.begin(self._key) >= MOST_DEATHS:
+            self._attempts.end(self._key)
+            raise CodeFailed(f"the worker has died {MOST_DEATHS} times while it was deciding on it")
+        try:
+            return self._decider.decide(command, state, timeout=timeout)
+        finally:
+            self._attempts.end(self._key)
+
+
+def _lanes(pending: Sequence[Queued]) -> list[list[Queued]]:
+    lanes: dict[str, list[Queued]] = {}
+    for queued in pending:
+        lanes.setdefault(queued.stream, []).append(queued)
+    return list(lanes.values())
+
+
+def _request(queued: Queued) -> Request:
+    data = queued.command["data"]
+    command = Command(queued.stream, queued.command["type"], data, encode_value(data))
+    return Request(command, {key: encode_value(value) for key, value in _meta(queued).items()}, queued.id)
+
+
+def _meta(queued: Queued) -> dict[str, Any]:
+    return {"correlation": queued.id, **queued.meta, "cause": f"{QUEUE}@{queued.version}"}
+
+
+def _acceptance(queued: Queued, earlier: Receipt | None = None) -> Write:
+    """Return what says that a command was accepted; if it was so ``earlier``, also where that stands."""
+    where = {"position": earlier.position - earlier.repeated + 1} if earlier else {}
+    return _outcome(ACCEPTED, queued, done_key(queued.id), **where)
+
+
+def _refusal(queued: Queued, error: EvcliError) -> Write:
+    """Return what says that a command was rejected; or is parked, since deciding on it failed."""
+    reason = error.reason if isinstance(error, Rejected) else error.message
+    if isinstance(error, CodeFailed) or (isinstance(error, Refused) and not isinstance(error, IdReused)):
+        return _outcome(PARKED, queued, parked_key(queued.id, queued.retries), reason=reason)
+    return _outcome(REJECTED, queued, done_key(queued.id), reason=reason, code=error.code)
+
+
+def _outcome(kind: str, queued: Queued, key: str, **more: Any) -> Write:  # noqa: ANN401 (JSON values)
+    return Write(QUEUE, [queue_event(kind, queued.id, key, meta=_meta(queued), stream=queued.stream, **more)])
