@@ -73,7 +73,7 @@ class PythonDecider:
     def decide(self, command: Command, state: Json, *, timeout: float | None) -> Any:  # noqa: ANN401 (the user's)
         """Return what the file's function returns; see `Decider`."""
         try:
-            with self._code.running(), time_limit(timeout):
+            with time_limit(timeout), self._code.running():
                 returned = self._call(command, copy_json(command.data), state)
                 # A generator runs only now, and in the same surroundings.
                 return list(returned) if isinstance(returned, Iterator) else returned

@@ -117,7 +117,7 @@ def decide(store: EventStore, request: Request, deciding: Deciding) -> Decided:
         raise _rejected(rejected, command, found.version) from rejected
     except (CodeFailed, Refused, ValueError) as error:
         problem, hint = (error.message, error.hint) if isinstance(error, CodeFailed | Refused) else (str(error), "")
-        raise CodeFailed(
+        raise (type(error) if isinstance(error, CodeFailed) else CodeFailed)(
             f"{decider.name} failed on the command {command.type} to {command.stream}@{found.version}: {problem}",
             hint or "correct the decider; 'evcli help deciders' shows how it is done",
             stream=command.stream,
