@@ -6,39 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.deciding import balance, configure, open_bank
 from tests.cli.driving import Evcli, tree_hash
-
-SAMPLES = Path(__file__).parents[2] / "sample_logs"
-CONFIG = """
-[streams."accounts/*"]
-reducer = "bank.py"
-decider = "bank.py"
-[streams."users/*"]
-decider = "users.py"
-"""
 
 
 @pytest.fixture
 def bank(evcli: Evcli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evcli:
-    """Two open accounts, ann's with 20.00 in it, and the sample deciders, trusted."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("bank.py", "users.py"):
-        (tmp_path / name).write_text((SAMPLES / name).read_text())
-    configure(tmp_path, CONFIG)
-    monkeypatch.setenv("EVCLI_CONFIG", str(tmp_path / "evcli.toml"))
-    evcli.ok("trust", str(tmp_path), "-q")
-    for name in ("ann", "bob"):
-        evcli.ok("append", f"accounts/{name}", "account.opened", f"owner={name}")
-    evcli.ok("do", "accounts/ann", "deposit", "amount=20")
-    return evcli
-
-
-def configure(folder: Path, text: str) -> None:
-    (folder / "evcli.toml").write_text(text)
-
-
-def balance(evcli: Evcli, name: str) -> float:
-    return float(evcli.ok("query", "state", f"accounts/{name}", "/balance").json)
+    return open_bank(evcli, tmp_path, monkeypatch)
 
 
 def test_an_accepted_command_is_stored_as_its_events_and_the_receipt_lists_them(bank: Evcli) -> None:
