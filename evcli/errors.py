@@ -111,7 +111,7 @@ class ConditionNotMet(Conflict):
 
     def __init__(self, stream: str, version: int, position: int, condition: str) -> None:
         super().__init__(
-            f"{stream}@{version} (position {position}) is there, and nothing may be: {condition}",
+            f"{stream}@{version} (position {position}) must not be there: {condition}",
             f"look at it (evcli log {stream}@{version}..{version}) and decide again",
             stream=stream,
             version=version,

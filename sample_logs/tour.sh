@@ -89,8 +89,21 @@ run query rows customers --where 'orders > 8 and largest > 60' --sort -largest -
 run query get customers f.hedlund /orders --until 2026-10-01
 run query sql 'select count(*) as kinds, sum(times) as faults from faults'
 
-step "A worker keeps views current (here once, as cron would), and says how each one stands."
+step "A command goes to a decider, which answers with events or refuses; a transfer is one commit over two accounts."
+run do accounts/ann transfer amount=12.50 to=accounts/zoe
+code=0
+run do accounts/zoe withdraw amount=1000 || code=$?
+echo "(exit code $code)"
+test "$code" -eq 5
+
+step "An address belongs to one user, though no stream says that it is free."
+run do users/1 register email=zoe@example.org
+run do users/2 register email=Zoe@example.org && exit 1
+
+step "A worker handles commands that were submitted, once in effect, and keeps views current (here once, as cron would)."
+run submit accounts/ann deposit amount=5 --id gift-2
 run work --once
+run submit --status gift-2
 run view list
 
 step "A subscription runs a program for each event, and remembers under its name what was handled."

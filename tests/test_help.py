@@ -17,7 +17,18 @@ from tests.torture.rigs import all_rigs
 
 ROOT = Path(__file__).parent.parent
 NAMES = [command.words for command in COMMANDS]
-TOPICS = ("design", "exit-codes", "format", "guarantees", "reducers", "subscriptions", "time", "views")
+TOPICS = (
+    "commands",
+    "deciders",
+    "design",
+    "exit-codes",
+    "format",
+    "guarantees",
+    "reducers",
+    "subscriptions",
+    "time",
+    "views",
+)
 _FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 PREPARE = r"""
@@ -51,7 +62,7 @@ def evolve(state, event):
     return {"events": state["events"] + 1}
 
 
-def move(state, amount, to="accounts/bob"):
+def move(state, amount: float, to="accounts/bob"):
     return [("money.moved", {"amount": amount}), (to, "money.moved", {"amount": -amount})]
 
 
@@ -190,7 +201,7 @@ def test_the_shell_examples_of_a_topic_run(topic: str, home: Path) -> None:
     for block in _blocks(topic, "sh"):
         _skip_where_programs_are_missing(block)
         if not any(word in block for word in ENDLESS):
-            done = run_sh(block, home)
+            done = run_sh("evcli trust . -q\n" + block, home)
             assert (done.returncode, done.stderr) == (0, ""), block
 
 

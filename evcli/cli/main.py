@@ -49,7 +49,7 @@ COMMANDS: Final = (
     Command("checkpoint", "checkpoint", "position:hash, one value for the whole history"),
     Command("repair", "repair", "make a damaged store whole, and say what that takes"),
     Command("trust", "trust", "allow a project's code to run"),
-    Command("help", "help", "guarantees, format, design, time, reducers, views, subscriptions, exit-codes"),
+    Command("help", "help", "guarantees, format, design, time, reducers, views, deciders, commands, …"),
 )
 
 _GLOBAL_WITH_VALUE: Final = ("--store", "--config", "-o", "--output", "--color")

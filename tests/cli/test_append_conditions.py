@@ -16,7 +16,7 @@ def test_an_email_address_can_be_claimed_once(evcli: Evcli, store_path: Path) ->
     register(evcli, 1)
     before = tree_hash(store_path)
     said = evcli.fails(3, "append", "users/2", "user.registered", "email=ann@example.org", *UNIQUE)
-    assert "users/1@1 (position 1) is there" in said
+    assert "users/1@1 (position 1) must not be there" in said
     assert tree_hash(store_path) == before
 
 
