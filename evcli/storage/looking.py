@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from evcli.errors import Damaged
@@ -38,15 +39,17 @@ def look_at(root: str) -> Look:
     Raises:
         Damaged: If it stays so when it is looked at again, a few times.
     """
-    pause = _FIRST_PAUSE
-    for _ in range(_LOOKS):
+    for pause in _pauses():
         try:
             return _look(root)
-        except Damaged as error:
-            damage = error
+        except Damaged:
             time.sleep(pause)
-            pause *= 1.5
-    raise damage
+    return _look(root)
+
+
+def _pauses() -> Iterator[float]:
+    """Yield how long to wait after each look but the last one, in seconds."""
+    return (_FIRST_PAUSE * 1.5**number for number in range(_LOOKS - 1))
 
 
 class Looks:
@@ -126,8 +129,7 @@ def counted_end(looks: Looks, stream: StreamFile, end: int) -> int:
     Raises:
         Damaged: If they stay unexplained when they are looked at again, a few times.
     """
-    pause = _FIRST_PAUSE
-    for _ in range(_LOOKS):
+    for pause in (*_pauses(), None):
         size = os.fstat(stream.fd).st_size
         look = looks.current()
         write = look.pending_write(stream.stream)
@@ -143,6 +145,6 @@ def counted_end(looks: Looks, stream: StreamFile, end: int) -> int:
                     return limit
                 if whole == limit:
                     return limit
-        time.sleep(pause)
-        pause *= 1.5
+        if pause is not None:
+            time.sleep(pause)
     raise Damaged(stream.file, stream.commit_before(size).offset, "bytes after the last event that no commit explains")
