@@ -1,8 +1,12 @@
 """What every test gets: its own store, cache, state and configuration, never the user's."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Hundreds of processes are started here, and without what it keeps for the next one Python would compile evcli for each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from evcli.errors import Damaged, EvcliError
 from evcli.storage import looking
 from evcli.storage.local import LocalStore
 from tests.storage.building import all_lines, contents, event, mark_of_before, overwrite, rest_of_sector, write
+from tests.torture.stores import workshop
 
 ONE = [write("a", 1)]
 THREE = [write("a", 1, "two", {"three": [3]})]
@@ -40,6 +41,13 @@ class Torn(NamedTuple):
             (self.root / name).write_bytes(text)
         (self.root / "lock").write_bytes(self.marks[mark])
         return LocalStore(str(self.root))
+
+
+@pytest.fixture
+def store_path() -> Iterator[Path]:
+    """Where the store is: in memory, since thousands of times all of it is written anew, and only its bytes count."""
+    with workshop() as folder:
+        yield Path(folder) / "store"
 
 
 @pytest.fixture(autouse=True)
