@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.driving import Evcli
+
 # Hundreds of processes are started here, and without what it keeps for the next one Python would compile evcli for each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -22,6 +24,12 @@ def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def store_path(tmp_path: Path) -> Path:
     """Where ``EVCLI_STORE`` points; no store is there yet."""
     return tmp_path / "store"
+
+
+@pytest.fixture
+def evcli(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Evcli:
+    """Evcli's command line, driven in this process."""
+    return Evcli(capsysbinary, monkeypatch, tmp_path)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from evcli.cli.help import topic_text, topics
 from evcli.cli.main import COMMANDS
+from tests.cli.driving import Evcli
 from tests.test_readme import isolated
 from tests.torture.rigs import all_rigs
 
@@ -167,13 +168,13 @@ def _setting_for(example: str) -> str:
 
 
 @pytest.mark.parametrize("words", NAMES)
-def test_help_of_a_commands_name_is_its_help(words: str, home: Path) -> None:
+def test_help_of_a_commands_name_is_its_help(words: str, evcli: Evcli) -> None:
     if words not in TOPICS:
-        assert run_sh(f"evcli help '{words}'", home).stdout == _help_of(words, home)
+        assert evcli.ok("help", words).out == evcli.ok(*words.split(), "--help").out
 
 
-def test_help_alone_lists_all_commands_and_all_topics(home: Path) -> None:
-    text = run_sh("evcli help", home).stdout
+def test_help_alone_lists_all_commands_and_all_topics(evcli: Evcli) -> None:
+    text = evcli.ok("help").out.decode()
     assert [words for words in NAMES if f"evcli {words} " not in text] == []
     assert [topic for topic in TOPICS if topic not in text.split("Topics")[1]] == []
 
@@ -183,17 +184,14 @@ def test_there_are_just_these_topics() -> None:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_a_topic_is_printed_as_it_is_and_fits_a_terminal(topic: str, home: Path) -> None:
-    assert run_sh(f"evcli help {topic}", home).stdout == topic_text(topic)
+def test_a_topic_is_printed_as_it_is_and_fits_a_terminal(topic: str, evcli: Evcli) -> None:
+    assert evcli.ok("help", topic).out.decode() == topic_text(topic)
     too_long = [line for line in topic_text(topic).splitlines() if len(line) > 100 and not line.startswith('{"')]
     assert too_long == []
 
 
-def test_a_topic_that_is_not_there_names_those_that_are(home: Path) -> None:
-    done = run_sh("evcli help garantees", home)
-    assert done.returncode == 2
-    assert "evcli help guarantees" in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_a_topic_that_is_not_there_names_those_that_are(evcli: Evcli) -> None:
+    assert "evcli help guarantees" in evcli.fails(2, "help", "garantees")
 
 
 @pytest.mark.parametrize("topic", [topic for topic in TOPICS if topic != "format"])

@@ -8,11 +8,6 @@ from evcli.storage.local import LocalStore
 from tests.cli.driving import Evcli
 
 
-@pytest.fixture
-def evcli(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Evcli:
-    return Evcli(capsysbinary, monkeypatch, tmp_path)
-
-
 @pytest.fixture(scope="session")
 def bank_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make two accounts with times in the past: ann with three events, bob with two, one of them between ann's."""
