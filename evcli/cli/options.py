@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Annotated, Any, BinaryIO, Final
 
@@ -92,8 +92,9 @@ def run_command(words: str, module: str, arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+@cache
 def build_command(words: str, module: str) -> Any:  # noqa: ANN401 (Typer's own class of commands)
-    """Make the Typer command of a command's module: its options, the shared ones, and its examples first in its help."""
+    """Make, once, the Typer command of a command's module: its options, the shared ones, and its examples first in its help."""
     loaded = import_module(module)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(words, help=loaded.run.__doc__, context_settings={"help_option_names": ["--help", "-h"]})(
