@@ -7,6 +7,7 @@ well, and cut in its turn: chains of crashes, kills and failed calls, each write
 The disks are built on a tmpfs: the model says what is durable, the file system below need not.
 """
 
+import gc
 import itertools
 import multiprocessing
 import os
@@ -77,6 +78,7 @@ def _add(figures: Figures, found: Figures) -> None:
 
 def go_through(job: Job) -> Figures:
     """Go through one process's part of the states."""
+    gc.freeze()
     rng = random.Random(f"{job.seed}/{job.worker}")
     place = Place(
         os.path.join(job.folder, f"worker-{job.worker}"), rng, job.commits, first=1_000_000 * (job.worker + 1)

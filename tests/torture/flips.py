@@ -17,6 +17,7 @@ Quick: a store of 20 kB; all sectors and lines, every bit of the mark, and of th
 evenly (6,000 changes of 210,000 that there are). Long: 200 kB, and all bits.
 """
 
+import gc
 import os
 import random
 from bisect import bisect_right
@@ -378,6 +379,7 @@ def work(tier: Tier, part: int, parts: int) -> Figures:
         check = _Check(folder, learn(folder), figures)
         files = take(folder)
         sizes = count_changes(files)
+        gc.freeze()
         wanted = tier.of(6_000, sum(sizes.values()))
         for number, (group, index) in enumerate(sample(sizes, wanted, tier.seed)):
             if number % parts == part:

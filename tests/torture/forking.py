@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import os
 import pickle
 import shutil
@@ -56,6 +57,7 @@ def fork(run: Callable[[], object]) -> int:
 
 def _end_with(run: Callable[[], object]) -> NoReturn:
     status = 1
+    gc.freeze()  # what the parent has is not the child's to collect: looking it over copies every page of it
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)  # a rig that is killed leaves nobody behind
     try:

@@ -1,5 +1,6 @@
 """Judging a store after something happened to it: what was acknowledged is there, the rest whole or not at all."""
 
+import gc
 import os
 import pickle
 import shutil
@@ -192,6 +193,7 @@ def _fork_share(path: str, share: Sequence[Task], run: Callable[[Sequence[Task]]
     child = os.fork()
     if child:
         return child
+    gc.freeze()  # what the parent has is not the child's to collect: looking it over copies every page of it
     try:
         _within.append(os.path.dirname(path))  # which the parent removes, however this process ends
         found = run(share)

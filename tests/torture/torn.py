@@ -9,6 +9,7 @@ What has to come of it is worked out here from the table of DESIGN 3 alone, on b
   that needs none of what is damaged may give the events before it), append too, and not one byte is changed.
 """
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -151,6 +152,7 @@ def work(tier: Tier, part: int, parts: int) -> Figures:
         root = os.path.join(folder, "torn")
         os.mkdir(root)
         check = _Check(root, figures)
+        gc.freeze()
         for number, (name, index) in enumerate(sample(sizes, tier.of(20_000, 1_000_000), tier.seed)):
             if number % parts == part:
                 check.run(groups[name].make(index, tier.seed), number // parts)
