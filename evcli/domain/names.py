@@ -11,6 +11,7 @@ MAX_NAME_BYTES: Final = 200
 RESERVED: Final = "evcli"
 
 _NAME: Final = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*\Z")
+_FILE: Final = re.compile(r"\.jsonl(?:/|\Z)", re.IGNORECASE)
 _RULE: Final = (
     "a name is segments of letters, digits, '.', '_' and '-' that start with a letter or digit, joined by '/',"
     f" at most {MAX_NAME_BYTES} bytes, none ending in .jsonl"
@@ -32,11 +33,7 @@ def check_name(name: str) -> str:
 
 def is_name(text: str) -> bool:
     """Say whether ``text`` may be a stream's name."""
-    return (
-        len(text) <= MAX_NAME_BYTES
-        and _NAME.match(text) is not None
-        and not any(part.lower().endswith(".jsonl") for part in text.split("/"))
-    )
+    return len(text) <= MAX_NAME_BYTES and _NAME.match(text) is not None and _FILE.search(text) is None
 
 
 def check_writable(name: str) -> str:

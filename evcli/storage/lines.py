@@ -169,16 +169,28 @@ def read_journal_line(line: bytes) -> JournalEntry | None:
 
 def _is_well_formed(entry: JournalEntry) -> bool:
     """Check every member: a store may have been made by somebody else, and its names lead to files."""
-    names = [write.stream for write in entry.writes]
-    numbers = [entry.position, entry.count]
-    for write in entry.writes:
-        numbers += [write.version, write.count, write.offset + 1, write.length]
-    texts = [entry.time, entry.hash, *(write.seal for write in entry.writes)]
     return (
-        all(type(number) is int and number > 0 for number in numbers)
-        and all(isinstance(text, str) for text in texts)
-        and all(isinstance(name, str) and is_name(name) for name in names)
-        and 0 < len(names) == len(set(names))
+        type(entry.position) is type(entry.count) is int
+        and entry.position > 0
+        and entry.count > 0
+        and isinstance(entry.time, str)
+        and isinstance(entry.hash, str)
+        and all(map(_is_well_formed_write, entry.writes))
+        and 0 < len(entry.writes) == len({write.stream for write in entry.writes})
+    )
+
+
+def _is_well_formed_write(write: JournalWrite) -> bool:
+    stream, version, count, offset, length, seal = write
+    return (
+        type(version) is type(count) is type(offset) is type(length) is int
+        and version > 0
+        and count > 0
+        and offset >= 0
+        and length > 0
+        and isinstance(seal, str)
+        and isinstance(stream, str)
+        and is_name(stream)
     )
 
 
