@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from evcli import places
-from evcli.domain.events import Event
-from evcli.domain.names import check_name, select_by
+from evcli.domain.events import Event, parse_place
+from evcli.domain.names import check_name, is_name, select_by
 from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.errors import Busy, NotFound, StoreNotFound
 from evcli.given import parse_checkpoint, to_instant
@@ -19,6 +19,7 @@ from evcli.storage.codec import loader
 from evcli.storage.contract import EventStore, Head, Report, StreamInfo
 
 if TYPE_CHECKING:
+    from evcli.domain.traces import Traced
     from evcli.project.config import Config
 
 
@@ -136,6 +137,29 @@ class StoreReader:
             stream=stream,
             version=version,
         )
+
+    def trace(self, what: str) -> "list[Traced]":
+        """Return what led to an event and all that came of it: the tree in which ``STREAM@VERSION`` stands.
+
+        Any other ``what`` is a correlation or an event's id, and gives the trees that its events form.
+
+        Raises:
+            NotFound: If there is nothing of it.
+        """
+        from evcli.tracing import trace
+
+        found = trace(self.log, what, end=self.head().position)
+        if not found and (place := parse_place(what)):
+            self.event(*place)  # raises: it is not there
+        if not found:
+            version = self.version(what) if is_name(what) else 0
+            hint = (
+                f"for an event of that stream: evcli trace {what}@{version}"
+                if version
+                else "see what there is: evcli log"
+            )
+            raise NotFound(f"no event has the correlation or the id {what!r}", hint, id=what)
+        return found
 
     def streams(self, *patterns: str) -> list[StreamInfo]:
         """Return the streams that names and patterns select (none: all but evcli's own), in the order of their names."""

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "storage": {"errors", "domain", "storage"},
     "replay": {"errors", "domain", "storage"},
     "history": {"errors", "domain", "storage", "replay"},
+    "tracing": {"errors", "domain", "storage"},
     "read_side": {"errors", "domain", "storage", "replay", "read_side"},
     "write_side": {"errors", "domain", "storage", "replay", "write_side"},
     "working": set(),
@@ -22,7 +23,7 @@ MAY_IMPORT = {
     "deciding": {"errors", "domain", "storage", "replay", "read_side", "write_side", "project"},
     "asking": {"errors", "domain", "storage", "read_side", "given"},
     "project": {"errors", "domain", "places", "storage", "project"},
-    "reading": {"errors", "domain", "storage", "places", "replay", "read_side", "project", "given"},
+    "reading": {"errors", "domain", "storage", "places", "replay", "tracing", "read_side", "project", "given"},
     "api": {
         "errors",
         "domain",

@@ -1,11 +1,15 @@
 """An event, as it is read and as it is given to be stored."""
 
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 from evcli.domain.expected import ANY, Expected
+from evcli.domain.names import is_name
 from evcli.domain.pointers import parse_pointer
 from evcli.errors import Usage
+
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class Event(TypedDict):
@@ -32,6 +36,12 @@ class Event(TypedDict):
 def place_of(event: Event) -> str:
     """Return ``STREAM@VERSION``."""
     return f"{event['stream']}@{event['version']}"
+
+
+def parse_place(text: str) -> tuple[str, int] | None:
+    """Split ``STREAM@VERSION``, as `place_of` writes it; None if it is none."""
+    stream, _, version = text.rpartition("@")
+    return (stream, int(version)) if is_name(stream) and _VERSION.fullmatch(version) else None
 
 
 def caused_by(event: Event) -> dict[str, str]:
