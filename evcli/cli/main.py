@@ -27,6 +27,7 @@ COMMANDS: Final = (
     Command("init", "init", "make a .evcli store, and an evcli.toml to edit"),
     Command("append", "append", "record events"),
     Command("log", "log", "the events, in order: the audit trail"),
+    Command("trace", "trace", "what led to an event, and what came of it"),
     Command("streams", "streams", "the streams: version, first, last, size"),
     Command("replay", "replay", "rebuild state from the log itself, as of any moment"),
     Command("query state", "query_state", "a stream's state from the cache and what came since"),

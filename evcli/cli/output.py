@@ -13,11 +13,14 @@ import select
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from evcli.domain import terminal
 from evcli.domain.terminal import sanitise
 from evcli.errors import EvcliError, StorageFailed, Usage
+
+if TYPE_CHECKING:
+    from evcli.domain.traces import Traced
 
 Format = Literal["table", "json", "jsonl", "csv", "raw"]
 
@@ -81,6 +84,25 @@ class Output:
         else:
             for line in lines:
                 self._print_line(line, live=live)
+
+    def trace(self, roots: "Sequence[Traced]") -> None:
+        """Print what led to what: drawn for people; as JSON each root with what is below it, as lines with its depth."""
+        from evcli.domain import drawing, traces
+
+        if self.format == "table":
+            width, colored = self._width(self._stdout), self._colored
+            for row in drawing.draw_trees(roots, width=width, colored=colored, local=datetime.astimezone):
+                self._write(row.encode() + b"\n")
+        elif self.format == "json":
+            self._print_array(map(traces.nested_text, roots))
+        elif self.format == "jsonl":
+            self.texts(traces.flat_texts(roots))
+        elif self.format == "csv":
+            self._print_header(("depth", *_EVENT_COLUMNS))
+            for visit in traces.walk(roots):
+                self._print_line(_csv_row([visit.depth, *_event_cells(visit.traced.line)]))
+        else:
+            self.texts(visit.traced.line for visit in traces.walk(roots))
 
     def rows(
         self,
