@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from evcli.read_side.folding import Progress
     from evcli.read_side.keeping import KeptView
     from evcli.storage.subscription_files import SubscriptionFiles
-    from evcli.write_side.executing import Accepted, Deciding
+    from evcli.write_side.accepted import Accepted
+    from evcli.write_side.executing import Deciding
     from evcli.write_side.queue import Status
     from evcli.write_side.working import CommandWorker, Report
 

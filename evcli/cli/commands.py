@@ -13,7 +13,7 @@ from evcli.domain.commands import Request
 from evcli.domain.expected import ANY, Expected
 from evcli.given import to_command, to_request
 from evcli.storage.codec import dump
-from evcli.write_side.executing import Accepted
+from evcli.write_side.accepted import Accepted
 
 Arguments = Annotated[
     list[str] | None,

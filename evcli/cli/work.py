@@ -14,7 +14,7 @@ from evcli.errors import AnswerIsNo, EvcliError
 from evcli.read_side.keeping import KeptView, Outcome
 from evcli.read_side.working import ViewWorker, work_once
 from evcli.working import work
-from evcli.write_side.executing import Accepted
+from evcli.write_side.accepted import Accepted
 
 EXAMPLES = """\
 evcli work

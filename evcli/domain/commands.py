@@ -103,6 +103,8 @@ def _read_item(item: Any) -> dict[str, Any] | Condition:  # noqa: ANN401
         if unknown or "type" not in item:
             problem = f"the unknown member {unknown[0]!r}" if unknown else "no type"
             raise ValueError(f"it returned an event with {problem}; its members are {', '.join(_MEMBERS)}")
+        if isinstance(item.get("meta"), Mapping) and "command" in item["meta"]:
+            raise ValueError("it returned an event with 'command' in its meta, where evcli notes the command")
         return dict(item)
     if isinstance(item, tuple | list) and all(isinstance(name, str) for name in item[:-1]):
         if len(item) == _PAIR:

@@ -167,11 +167,14 @@ class EventStore(Protocol):
         """
         ...
 
-    def append(self, writes: Sequence[Write], *, lock_wait: float, unless: Sequence[Condition] = ()) -> Receipt:
+    def append(
+        self, writes: Sequence[Write], *, lock_wait: float, unless: Sequence[Condition] = (), once: bool = False
+    ) -> Receipt:
         """Store the events of all ``writes`` as one commit, durably, or nothing.
 
         Events whose id their stream has already are left out, and counted in the receipt. ``lock_wait`` is in seconds;
-        ``unless`` says what must not be there, which is looked at only where something is left to store.
+        ``unless`` says what must not be there, which is looked at only where something is left to store. ``once``: an id
+        stands for the whole commit, so where a stream has any of them nothing is stored.
 
         Raises:
             WrongExpectedVersion: If a stream is not at its expected version.

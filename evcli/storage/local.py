@@ -87,14 +87,16 @@ class LocalStore:
 
     # writing
 
-    def append(self, writes: Sequence[Write], *, lock_wait: float = 10.0, unless: Sequence[Condition] = ()) -> Receipt:
+    def append(
+        self, writes: Sequence[Write], *, lock_wait: float = 10.0, unless: Sequence[Condition] = (), once: bool = False
+    ) -> Receipt:
         """Store all ``writes`` as one commit; see the contract."""
         check_writes(writes)
         with self._telling():
             if self._own is None and read_identity(self.root) is None:
                 self.plan(writes, unless=unless)  # so that what is refused does not leave an empty store behind
         with self._locked(lock_wait) as lock_fd:
-            return self._append(lock_fd, writes, unless)
+            return self._append(lock_fd, writes, unless, once=once)
 
     def create(self, *, lock_wait: float = 10.0) -> None:
         """Make the store if it is not there yet; see the contract."""
@@ -123,7 +125,7 @@ class LocalStore:
         except OSError as error:
             raise storage_failed(error) from error
 
-    def _append(self, lock_fd: int, writes: Sequence[Write], unless: Sequence[Condition]) -> Receipt:
+    def _append(self, lock_fd: int, writes: Sequence[Write], unless: Sequence[Condition], *, once: bool) -> Receipt:
         time = now()
         own = self._own
         self._own = None
@@ -134,7 +136,9 @@ class LocalStore:
                 raise Damaged(STORE_FILE, 0, "it is missing")
             own = _Own(Mark(head.position, head.hash), head, {})
         tips = {write.stream: self._tip(write.stream, own.head, known=own.tips.get(write.stream)) for write in writes}
-        remaining = leave_out_repeats(writes, lambda stream, keys: self._find_ids(stream, tips[stream], keys))
+        remaining = leave_out_repeats(
+            writes, lambda stream, keys: self._find_ids(stream, tips[stream], keys), once=once
+        )
         commit, receipt = self._build(own.head, tips, remaining, unless, now=time)
         if commit is None:
             return receipt

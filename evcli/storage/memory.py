@@ -45,9 +45,10 @@ class MemoryStore:
         *,
         lock_wait: float = 10.0,  # noqa: ARG002 (nobody else writes)
         unless: Sequence[Condition] = (),
+        once: bool = False,
     ) -> Receipt:
         """Store all ``writes`` as one commit; see the contract."""
-        commit, receipt = self._build(self._head, self._tips, writes, {}, unless)
+        commit, receipt = self._build(self._head, self._tips, writes, {}, unless, once=once)
         if commit is None:
             return receipt
         lines: list[bytes] = []
@@ -68,10 +69,12 @@ class MemoryStore:
         writes: Sequence[Write],
         planned: Mapping[str, Sequence[bytes]],
         unless: Sequence[Condition],
+        *,
+        once: bool = False,
     ) -> tuple[Commit | None, Receipt]:
         check_writes(writes)
         remaining = leave_out_repeats(
-            writes, lambda stream, _: ids_in((*self._lines.get(stream, ()), *planned.get(stream, ())))
+            writes, lambda stream, _: ids_in((*self._lines.get(stream, ()), *planned.get(stream, ()))), once=once
         )
         remaining.check_expected(tips)
         if remaining.writes:

@@ -69,8 +69,10 @@ def ids_in(lines: Iterable[bytes]) -> dict[str, bytes]:
     return {key: line for line in lines if (key := loads(line).get("id")) is not None}
 
 
-def leave_out_repeats(writes: Sequence[Write], find: FindIds) -> Remaining:
+def leave_out_repeats(writes: Sequence[Write], find: FindIds, *, once: bool = False) -> Remaining:
     """Split ``writes`` into what is new and what was stored before, under the same id with the same content.
+
+    ``once``: nothing is new where anything was stored before.
 
     Raises:
         IdReused: If an id was used before with another type or other data.
@@ -98,6 +100,8 @@ def leave_out_repeats(writes: Sequence[Write], find: FindIds) -> Remaining:
             index += 1
         if events:
             remaining.append(write._replace(events=events))
+    if once and last is not None:
+        return Remaining([], last, count, [])
     return Remaining(remaining, last, count, places)
 
 

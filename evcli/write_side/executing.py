@@ -1,25 +1,26 @@
 """Executing a command: read the state, decide, append at the version read; decide again where somebody was faster."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from evcli.domain.commands import ATTEMPTS, TIMEOUT, Command, Decider, Request, read_decision
 from evcli.domain.conditions import Condition
-from evcli.domain.events import Event, NewEvent, Write, place_of, with_id
+from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, check_expected
 from evcli.domain.names import RESERVED, check_writable
 from evcli.domain.reducers import ReducerDefinition
-from evcli.domain.values import same_json
 from evcli.errors import CodeFailed, Conflict, IdReused, Refused, Rejected, StoreNotFound
 from evcli.replay import StreamState, read_events
-from evcli.storage.codec import loads, new_event, with_meta
-from evcli.storage.contract import EventStore, Receipt, StreamReceipt
+from evcli.storage.codec import new_event, with_meta
+from evcli.storage.contract import EventStore, Head, Receipt, StreamReceipt
+from evcli.write_side.accepted import Accepted, accepted_by, done_elsewhere, find_earlier
 
 REJECTIONS: Final = f"{RESERVED}/rejections"
 _MOST_TOLD: Final = 100
 _MOST_NAMED: Final = 3
+_NO_STORE: Final = Head(0, "", "")
 
 
 StateBy = Callable[[str, ReducerDefinition], StreamState]
@@ -36,22 +37,22 @@ class Deciding(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """What follows from a command: writes, at the version that was read, and what must not be there then."""
+    """What follows from a command: writes, at the version that was read, and what must not be there then.
+
+    Where nothing is written to the command's own stream, ``guard`` says that it is as it was.
+    """
 
     version: int
     writes: list[Write]
     unless: tuple[Condition, ...]
+    guard: Condition | None = None
 
 
-class Accepted(NamedTuple):
-    """What was stored for a command: the receipt, and each event's stream, version, type and data."""
+class _Found(NamedTuple):
+    """What a command is decided on: its stream's state, which holds all that there is up to a position of the store."""
 
-    receipt: Receipt
-    events: list[dict[str, Any]]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the receipt as it is printed, with the events."""
-        return self.receipt.as_first().as_json() | {"events": self.events}
+    state: StreamState
+    position: int
 
 
 def execute(
@@ -82,105 +83,89 @@ def execute(
     """
     before: int | None = None
     for attempt in range(1, attempts + 1):
-        if (earlier := find_earlier(store, request)) is not None:
-            return earlier
-        decided = decide(store, request, deciding)
+        found = _find(store, request, deciding, lock_wait=lock_wait)
+        if isinstance(found, Accepted):
+            return found
+        decided = _decide_on(found, request, deciding)
         before = decided.version if before is None else before
         if not decided.writes and not also:
             return _nothing_stored(store, request, decided)
         try:
-            receipt = store.append([*decided.writes, *also], lock_wait=lock_wait, unless=decided.unless)
+            return _store(store, request, decided, also, lock_wait=lock_wait)
         except Conflict as conflict:
             if conflict.facts["stream"] != request.command.stream or not _has_moved(conflict, decided):
                 raise
             if attempt == attempts or request.expect != ANY:
                 raise _moved_on(store, request, conflict, before, attempt) from conflict
-        else:
-            if receipt.count:
-                return _accepted(receipt, decided.writes)
-    raise AssertionError("an id was there and is not")
+    raise AssertionError("the last attempt ends it")
 
 
 def decide(store: EventStore, request: Request, deciding: Deciding) -> Decided:
     """Decide on a command in the state that its stream is in, and store nothing; see `execute`."""
+    position = _end(store).position
+    found = _Found(deciding.state_by(request.command.stream, deciding.definition), position)
+    return _decide_on(found, request, deciding)
+
+
+def _find(store: EventStore, request: Request, deciding: Deciding, *, lock_wait: float) -> _Found | Accepted:
+    """Find what a command is to be decided on, or what was stored for it before: the state never holds its own effect."""
+    end = _end(store)
+    if (earlier := find_earlier(store, request, lock_wait=lock_wait)) is not None:
+        return earlier
+    state = deciding.state_by(request.command.stream, deciding.definition)
+    if store.has_more(end) and (earlier := find_earlier(store, request, lock_wait=lock_wait)) is not None:
+        return earlier
+    return _Found(state, end.position)
+
+
+def _decide_on(found: _Found, request: Request, deciding: Deciding) -> Decided:
     command, decider = request.command, deciding.decider
-    position = _position(store)
-    found = deciding.state_by(command.stream, deciding.definition)
-    check_expected(command.stream, request.expect, found.version)
+    _, version, state = found.state
+    check_expected(command.stream, request.expect, version)
     try:
-        returned = decider.decide(command, found.state, timeout=deciding.timeout)
+        returned = decider.decide(command, state, timeout=deciding.timeout)
         decision = read_decision(returned, command.stream)
         events = {stream: [_new_event(each) for each in listed] for stream, listed in decision.events.items()}
         for stream in events:
             check_writable(stream)
     except Rejected as rejected:
-        raise _rejected(rejected, command, found.version) from rejected
+        raise _rejected(rejected, command, version) from rejected
     except (CodeFailed, Refused, ValueError) as error:
         problem, hint = (error.message, error.hint) if isinstance(error, CodeFailed | Refused) else (str(error), "")
         raise (type(error) if isinstance(error, CodeFailed) else CodeFailed)(
-            f"{decider.name} failed on the command {command.type} to {command.stream}@{found.version}: {problem}",
+            f"{decider.name} failed on the command {command.type} to {command.stream}@{version}: {problem}",
             hint or "correct the decider; 'evcli help deciders' shows how it is done",
             stream=command.stream,
-            version=found.version,
+            version=version,
             command=command.type,
         ) from error
     writes = [Write(stream, listed) for stream, listed in events.items()]
-    unless = decision.unless
+    guard = None
     if command.stream in events:
-        writes[0] = writes[0]._replace(expect=found.version)
-    elif writes:
-        unless = (*unless, Condition(command.stream, "*", after=position))  # what it decided on is to be so still
-    return Decided(found.version, [_tell(write, n == 0, request) for n, write in enumerate(writes)], unless)
+        writes[0] = writes[0]._replace(expect=version)
+    else:
+        guard = Condition(command.stream, "*", after=found.position)
+    return Decided(version, _tell(writes, request), decision.unless, guard)
 
 
-def find_earlier(store: EventStore, request: Request) -> Accepted | None:
-    """Return what was stored for the command before, under its id; None if nothing was.
-
-    Raises:
-        IdReused: If the id was used for another command, or for an event.
-    """
-    command = request.command
-    if request.id is None:
-        return None
+def _store(
+    store: EventStore, request: Request, decided: Decided, also: Sequence[Write], *, lock_wait: float
+) -> Accepted:
+    """Store what was decided, unless it is there by now: by the same command, which may have been decided otherwise."""
+    elsewhere = done_elsewhere(request) if decided.writes and decided.guard else []
+    unless = (*decided.unless, decided.guard) if decided.guard else decided.unless
     try:
-        line = store.find_id(command.stream, request.id)
-    except StoreNotFound:
-        return None
-    if line is None:
-        return None
-    event: Event = loads(line)
-    recorded = recorded_command(event)
-    if recorded is None or not same_json(recorded, {"type": command.type, "data": command.data}):
-        raise IdReused(
-            f"the id {request.id!r} stands in {place_of(event)} for something else",
-            "use a new id for a new command",
-            stream=command.stream,
-        )
-    found = accepted_in(commit_around(store, event["position"]))
-    return found._replace(receipt=found.receipt._replace(count=0, repeated=found.receipt.count))
-
-
-def recorded_command(event: Event) -> dict[str, Any] | None:
-    """Return the command that led to an event, as its ``meta`` has it: ``type`` and ``data``; None if it has none."""
-    found = event.get("meta", {}).get("command")
-    return found if isinstance(found, dict) and {"type", "data"} <= found.keys() else None
-
-
-def commit_around(store: EventStore, position: int) -> list[Event]:
-    """Return the events of a commit from ``position`` on."""
-    lines = next(iter(store.read_all(end=position, after=position - 1)), [])
-    return [loads(line) for line in lines]
-
-
-def accepted_in(events: Iterable[Event]) -> Accepted:
-    """Return what a commit stored for a command; what evcli recorded beside it is left out."""
-    own = [event for event in events if event["stream"].partition("/")[0] != RESERVED]
-    streams: dict[str, list[Event]] = {}
-    for event in own:
-        streams.setdefault(event["stream"], []).append(event)
-    writes = tuple(StreamReceipt(stream, listed[-1]["version"], len(listed)) for stream, listed in streams.items())
-    receipt = Receipt(own[-1]["position"], len(own), own[-1]["time"], writes)
-    return Accepted(receipt, [_told(event["stream"], event["version"], event["type"], event["data"]) for event in own])
+        writes = [*decided.writes, *elsewhere, *also]
+        receipt = store.append(writes, lock_wait=lock_wait, unless=unless, once=True)
+        if receipt.count:
+            return accepted_by(receipt, decided.writes)
+        reused = IdReused("somebody else was faster", stream=receipt.writes[0].stream)
+    except IdReused as error:
+        reused = error
+    earlier = find_earlier(store, request, lock_wait=lock_wait)
+    if earlier is None:
+        raise reused
+    return earlier
 
 
 def rejection(request: Request, rejected: Rejected) -> Write:
@@ -194,55 +179,41 @@ def _new_event(members: Mapping[str, Any]) -> NewEvent:
     return new_event(members)
 
 
-def _tell(write: Write, is_first: bool, request: Request) -> Write:  # noqa: FBT001 (a helper of one caller)
-    """Say in the events' meta what they are part of, and in the first which command they follow from."""
+def _tell(writes: Sequence[Write], request: Request) -> list[Write]:
+    """Say in the events' meta what they are part of, and in the first which command they follow from, under its id.
+
+    One id is enough, since they are stored together; and in another stream it may be that of another stream's command.
+    """
     command = request.command
     told = f'{{"type":{json.dumps(command.type, ensure_ascii=False)},"data":{command.text}}}'
-    events = [
-        with_meta(event, {**request.meta, "command": told} if is_first and number == 0 else request.meta)
-        for number, event in enumerate(write.events)
-    ]
-    write = write._replace(events=events)
-    return write if request.id is None else with_id(write, request.id)
+    found = [write._replace(events=[with_meta(event, request.meta) for event in write.events]) for write in writes]
+    for write, given in zip(found[:1], writes, strict=False):
+        first = with_meta(given.events[0], {**request.meta, "command": told})
+        key = request.id if write.stream == command.stream else None
+        found[0] = write._replace(events=[first._replace(id=key), *write.events[1:]])
+    return found
 
 
-def _position(store: EventStore) -> int:
+def _end(store: EventStore) -> Head:
+    """Return the end up to which nothing is taken back any more."""
     try:
-        return store.head().position
+        return store.settled_head()
     except StoreNotFound:
-        return 0
+        return _NO_STORE
 
 
 def _has_moved(conflict: Conflict, decided: Decided) -> bool:
     """Say whether a conflict is about what was decided on, and not about what the decider demands."""
     condition = conflict.facts.get("condition")
-    guards = [str(each) for each in decided.unless if each.type == "*" and not each.where]
-    return condition in guards if condition else bool(decided.writes and conflict.index is None)
+    if condition is not None:
+        return bool(condition == str(decided.guard))
+    return decided.guard is None and conflict.index is None
 
 
 def _nothing_stored(store: EventStore, request: Request, decided: Decided) -> Accepted:
     writes = (StreamReceipt(request.command.stream, decided.version, 0),)
-    head = store.head()
+    head = _end(store)
     return Accepted(Receipt(head.position, 0, head.time, writes), [])
-
-
-def _accepted(receipt: Receipt, writes: Sequence[Write]) -> Accepted:
-    stored = tuple(part for part in receipt.writes if part.stream.partition("/")[0] != RESERVED)
-    beside = sum(part.count for part in receipt.writes) - sum(part.count for part in stored)
-    return Accepted(
-        receipt._replace(writes=stored, count=receipt.count - beside, position=receipt.position - beside),
-        list(_stored_events(stored, writes)),
-    )
-
-
-def _stored_events(stored: Sequence[StreamReceipt], writes: Sequence[Write]) -> Iterator[dict[str, Any]]:
-    for part, write in zip(stored, writes, strict=False):
-        for version, event in enumerate(write.events, part.version - part.count + 1):
-            yield _told(part.stream, version, event.type, loads(event.data))
-
-
-def _told(stream: str, version: int, kind: str, data: Any) -> dict[str, Any]:  # noqa: ANN401 (a JSON value)
-    return {"stream": stream, "version": version, "type": kind, "data": data}
 
 
 def _rejected(rejected: Rejected, command: Command, version: int) -> Rejected:

@@ -22,7 +22,7 @@ from evcli.domain.reducers import FOLD_VERSION, Reducer
 from evcli.errors import NotFound, Usage
 from evcli.storage.codec import loads, new_event, with_meta
 from evcli.storage.contract import EventStore, Receipt
-from evcli.write_side.executing import accepted_in, commit_around
+from evcli.write_side.accepted import accepted_in, commit_around
 
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.1

@@ -17,6 +17,7 @@ from evcli.errors import (
     BadConfig,
     Busy,
     CodeFailed,
+    ConditionNotMet,
     Conflict,
     EvcliError,
     IdReused,
@@ -31,7 +32,8 @@ from evcli.replay import StreamState, read_events
 from evcli.storage.attempts import Attempts
 from evcli.storage.codec import encode_value
 from evcli.storage.contract import EventStore, Head, Receipt
-from evcli.write_side.executing import Accepted, Deciding, execute
+from evcli.write_side.accepted import Accepted, not_done_since
+from evcli.write_side.executing import Deciding, execute
 from evcli.write_side.queue import queue_event
 
 MOST_DEATHS: Final = 5
@@ -84,7 +86,7 @@ class CommandWorker:
         if self._head is not None and not self._store.has_more(self._head):
             return False
         try:
-            head = self._store.head()
+            head = self._store.settled_head()  # what its submitter may still take back is not acted on
         except StoreNotFound:
             return False
         pending = self._pending(head)
@@ -134,23 +136,42 @@ class CommandWorker:
             self._tell_once(queued, error)
             return False
         try:
-            outcome: Accepted | EvcliError = self._accept(queued, deciding)
+            outcome = self._outcome_of(queued, deciding)
+        except (Busy, Conflict) as error:
+            self._tell_once(queued, error)
+            return False
+        if outcome is not None:
+            self._handling.report(queued, outcome)
+        return True
+
+    def _outcome_of(self, queued: Queued, deciding: Deciding) -> Accepted | EvcliError | None:
+        """Settle a command and return what became of it; None if somebody else was faster.
+
+        Raises:
+            Conflict: If its stream moved on each time that it was decided.
+            Busy: If the store's lock was not free in time.
+        """
+        since = self._store.settled_head().position
+        try:
+            return self._accept(queued, deciding)
         except IdReused as error:
             if self._is_settled(queued):
-                return True
-            outcome = error
-        except (Conflict, Busy) as error:
-            if isinstance(error, Busy) or "came" in error.facts:
-                self._tell_once(queued, error)
-                return False
-            outcome = error
+                return None
+            refused: EvcliError = error
+        except Conflict as error:
+            if "came" in error.facts:
+                raise
+            refused = error
         except (Rejected, Usage, CodeFailed, Refused) as error:
-            outcome = error
-        if isinstance(outcome, EvcliError):
-            with suppress(IdReused):  # somebody else was faster
-                self._store.append([_refusal(queued, outcome)], lock_wait=self._handling.lock_wait)
-        self._handling.report(queued, outcome)
-        return True
+            refused = error
+        unless = not_done_since(_request(queued), since)  # it may have been executed by itself meanwhile
+        try:
+            self._store.append([_refusal(queued, refused)], lock_wait=self._handling.lock_wait, unless=unless)
+        except IdReused:
+            return None
+        except ConditionNotMet:
+            return self._outcome_of(queued, deciding)
+        return refused
 
     def _accept(self, queued: Queued, deciding: Deciding) -> Accepted:
         guarded = deciding._replace(decider=_Guarded(deciding.decider, self._handling.attempts, queued.id))

@@ -175,6 +175,15 @@ def test_new_events_among_repeats_are_stored(store: EventStore) -> None:
     assert [json.loads(line).get("id") for line in all_lines(store)] == ["k1", "k2", None]
 
 
+def test_an_id_may_stand_for_the_whole_commit(store: EventStore) -> None:
+    first = store.append([Write("a", [event(1, id="k"), event(2)])], lock_wait=WAIT, once=True)
+    given = [write("b"), Write("a", [event(1, id="k"), event(2)], 0)]
+    assert store.append(given, lock_wait=WAIT, once=True).repeated == 1
+    assert store.head().position == first.position
+    with pytest.raises(IdReused):
+        store.append([Write("a", [event(2, id="k")])], lock_wait=WAIT, once=True)
+
+
 def test_a_write_of_repeats_only_leaves_a_commit_over_one_stream(store: EventStore) -> None:
     append(store, Write("a", [event(id="k")]))
     append(store, Write("a", [event(id="k")], 9), write("b"))

@@ -189,10 +189,10 @@ SEEDS = (
         TORN,
     ),
     Seed(
-        "the expected version is looked at too late",
+        "the expected version is not looked at under the lock",
         "local.py",
-        "    for write in remaining.writes:\n        check_expected(",
-        "    for write in ():\n        check_expected(",
+        "        remaining.check_expected(tips)\n",
+        "",
         MANY,
     ),
     Seed(
@@ -205,8 +205,8 @@ SEEDS = (
     Seed(
         "an id is looked at after the expectation",
         "local.py",
-        "    remaining = leave_out_repeats(writes, find)\n",
-        "    for write in writes:\n        check_expected(write.stream, write.expect, tips[write.stream].version)\n    remaining = leave_out_repeats(writes, find)\n",
+        "        remaining = leave_out_repeats(\n            writes, lambda stream, keys: self._find_ids(stream, tips[stream], keys), once=once\n",
+        "        Remaining(list(writes), None, 0, [*range(99)]).check_expected(tips)\n        remaining = leave_out_repeats(\n            writes, lambda stream, keys: self._find_ids(stream, tips[stream], keys), once=once\n",
         "tests/storage/test_contract.py",
     ),
     Seed(
