@@ -1,5 +1,6 @@
 """What decides on the commands to each stream, as ``evcli.toml`` has it now, with the states that it decides on."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -33,7 +34,7 @@ def deciding_by(
 
 
 class Deciders:
-    """Deciders of a store that stay loaded for as long as their definitions are what they were.
+    """Deciders of a store that stay loaded for as long as their definitions are what they were; for several threads.
 
     Args:
         load_config: Reads ``evcli.toml`` anew; asked once a second.
@@ -51,8 +52,9 @@ class Deciders:
         self._timeout = timeout
         self._config: Config | None = None
         self._looked = 0.0
-        self._known: dict[str, tuple[str, DeciderDefinition]] = {}
+        self._known: dict[str, DeciderDefinition] = {}
         self._current: dict[str, Deciding] = {}
+        self._one_at_a_time = threading.Lock()
 
     def deciding(self, stream: str) -> Deciding:
         """Return what decides on the commands to ``stream`` now.
@@ -63,14 +65,12 @@ class Deciders:
             BadConfig: If ``evcli.toml`` is wrong.
             CodeFailed: If it cannot be loaded.
         """
-        if self._config is None or time.monotonic() - self._looked >= _LOOK_AT_DEFINITIONS:
-            self._config, self._looked = self._load_config(), time.monotonic()
-            self._current.clear()
-        if stream not in self._current:
-            definition = self._config.decider_for(stream)
-            fingerprint = definition.fingerprint(self._cache)
-            known = self._known.get(stream)
-            if known is None or known[0] != fingerprint:
-                self._known[stream] = known = (fingerprint, definition)
-            self._current[stream] = deciding_by(self._config, known[1], self._state_by, stream, timeout=self._timeout)
-        return self._current[stream]
+        with self._one_at_a_time:
+            if self._config is None or time.monotonic() - self._looked >= _LOOK_AT_DEFINITIONS:
+                self._config, self._looked = self._load_config(), time.monotonic()
+                self._current.clear()
+            if stream not in self._current:
+                definition = self._config.decider_for(stream)
+                known = self._known.setdefault(definition.fingerprint(self._cache), definition)
+                self._current[stream] = deciding_by(self._config, known, self._state_by, stream, timeout=self._timeout)
+            return self._current[stream]

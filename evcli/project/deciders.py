@@ -139,8 +139,8 @@ class PythonDeciderDefinition:
         self.path = path
 
     def fingerprint(self, cache_dir: str | None) -> str:
-        """Digest the project's files; see `PythonDefinition.fingerprint`."""
-        return self._code.fingerprint(cache_dir)
+        """Digest the path and the project's files; see `PythonDefinition.fingerprint`."""
+        return digest("decider", self.path, self._code.fingerprint(cache_dir))
 
     def load(self) -> PythonDecider:
         """Return the decider, loaded once."""
@@ -148,20 +148,20 @@ class PythonDeciderDefinition:
 
     def state_by(self, configured: ReducerDefinition) -> ReducerDefinition:
         """Return the file's own reducer, where it has one."""
-        return _OwnReducer(self) if self.load().reducer is not None else configured
+        return _OwnReducer(self._code) if self.load().reducer is not None else configured
 
 
 @dataclass(frozen=True, slots=True)
 class _OwnReducer:
     """The reducer in a decider's file; its snapshots are those of the file as a reducer."""
 
-    decider: PythonDeciderDefinition
+    code: PythonDefinition[PythonDecider]
 
     def fingerprint(self, cache_dir: str | None) -> str:
-        return self.decider.fingerprint(cache_dir)
+        return self.code.fingerprint(cache_dir)
 
     def load(self) -> Reducer:
-        reducer = self.decider.load().reducer
+        reducer = self.code.load().reducer
         assert reducer is not None
         return reducer
 

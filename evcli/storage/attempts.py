@@ -1,14 +1,18 @@
-"""How often something was begun and never ended: what kills its process is known by that, and can be set aside."""
+"""How often something was begun and its process died: what kills its process is known by that, and can be set aside."""
 
+import fcntl
 import os
 from contextlib import suppress
 from hashlib import sha256
 
-from evcli.storage.files import make_private_folder, replace_file
+from evcli.storage.files import close, make_private_folder
 
 
 class Attempts:
-    """Attempts by key, a small file for each that is going on. Nothing is synced: a power cut forgets them.
+    """Attempts by key: a small file for each key that is being tried, locked by whoever tries it, until it ends.
+
+    So a death is told from another process, or thread, that is at the same thing; it is not counted while that lives.
+    Nothing is synced: a power cut forgets the deaths.
 
     Args:
         folder: The directory that holds them; None to count none.
@@ -16,25 +20,42 @@ class Attempts:
 
     def __init__(self, folder: str | None) -> None:
         self._folder = folder
+        self._held: dict[str, int] = {}
 
     def begin(self, key: str) -> int:
-        """Note that an attempt begins, and return how many before it have not ended."""
+        """Note that an attempt begins, and return how many before it ended with the death of their process."""
         path = self._path(key)
         if path is None:
             return 0
-        before = 0
-        with suppress(OSError, ValueError), open(path, "rb") as file:
-            before = int(file.read())
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             make_private_folder(os.path.dirname(path))
-            replace_file(path, str(before + 1).encode(), durable=False)
-        return before
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                before = int(os.pread(fd, 20, 0) or b"0")
+                os.pwrite(fd, b"%d" % (before + 1), 0)
+            except BaseException:
+                close(fd)
+                raise
+            self._held[key] = fd
+            return before
+        return 0
+
+    def deaths(self, key: str) -> int:
+        """Return how many attempts ended, or may yet end, with the death of their process."""
+        path = self._path(key)
+        if path is not None:
+            with suppress(OSError, ValueError), open(path, "rb") as file:
+                return int(file.read() or b"0")
+        return 0
 
     def end(self, key: str) -> None:
-        """Note that it has ended, however: all attempts before are forgotten."""
-        if path := self._path(key):
+        """Note that the attempt has ended, however: all attempts before are forgotten."""
+        path, fd = self._path(key), self._held.pop(key, None)
+        if path is not None and fd is not None:
             with suppress(OSError):
                 os.unlink(path)
+            close(fd)
 
     def _path(self, key: str) -> str | None:
         return os.path.join(self._folder, sha256(key.encode()).hexdigest()) if self._folder else None

@@ -5,7 +5,7 @@ an id that the queue has once; so several workers may meet at a command, and one
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -37,6 +37,7 @@ from evcli.write_side.executing import Deciding, execute
 from evcli.write_side.queue import queue_event
 
 MOST_DEATHS: Final = 5
+_SLOW: Final = 0.1
 _NO_FAULT_OF_ITS: Final = (NotFound, NotPermitted, BadConfig, CodeFailed)
 """Why a stream's decider cannot be had: its commands wait until it can."""
 
@@ -75,6 +76,7 @@ class CommandWorker:
         self._queue: StreamState | None = None
         self._head: Head | None = None
         self._told: set[tuple[str, str]] = set()
+        self._is_ending = False
 
     def look(self) -> bool:
         """Handle what is pending; return whether anything was settled.
@@ -113,16 +115,30 @@ class CommandWorker:
         return listed(self._queue.state["pending"])
 
     def _handle_lanes(self, lanes: Sequence[list[Queued]]) -> Iterator[list[bool]]:
-        if self._handling.jobs == 1 or len(lanes) < 2:  # noqa: PLR2004 (one needs no company)
+        if self._handling.jobs == 1:
             yield from map(self._handle_lane, lanes)
             return
+        suspects = [lane for lane in lanes if self._handling.attempts.deaths(lane[0].id)]
+        for lane in suspects:  # alone: whatever kills the worker is not to be laid to another's charge
+            yield self._handle_lane(lane[:1])
         with ThreadPoolExecutor(self._handling.jobs) as pool:
-            yield from pool.map(self._handle_lane, lanes)
+            running = {pool.submit(self._handle_lane, lane) for lane in lanes if lane not in suspects}
+            try:
+                while running:  # not for longer: a signal that another thread got is heeded once this one goes on
+                    ended, running = wait(running, timeout=_SLOW, return_when=FIRST_EXCEPTION)
+                    yield from [lane.result() for lane in ended]
+            except BaseException:
+                self._is_ending = True
+                for left in running:
+                    left.cancel()
+                raise
 
     def _handle_lane(self, lane: Sequence[Queued]) -> list[bool]:
         """Handle a stream's commands in their order, up to one that has to wait; say of each whether it is settled."""
         done: list[bool] = []
         for queued in lane:
+            if self._is_ending:
+                break
             done.append(self._settle(queued))
             if not done[-1]:
                 break

@@ -1,0 +1,145 @@
+"""Workers: several at a time, with threads, that are told to end, and that die."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evcli.deciding import Deciders
+from evcli.domain.commands import Command
+from evcli.domain.values import Json
+from evcli.project.config import load_config
+from evcli.project.trust import trust
+from evcli.storage.attempts import Attempts
+from evcli.storage.local import LocalStore
+from evcli.storage.memory import MemoryStore
+from evcli.write_side.queue import retry, status_of
+from evcli.write_side.working import MOST_DEATHS
+from tests.write_side.deciding import by, put, told, worker
+
+
+@pytest.fixture
+def store(store_path: Path) -> LocalStore:
+    store = LocalStore(str(store_path))
+    store.create()
+    return store
+
+
+def die_of(store: LocalStore, decide: Callable[[Command, Json], Any], folder: Path, *, jobs: int = 1) -> int:
+    """Look in a process of its own; return the signal that ended it, or 0."""
+    pid = os.fork()
+    if pid == 0:
+        worker(store, decide, attempts=Attempts(str(folder)), jobs=jobs)[0].look()
+        os._exit(0)
+    return -min(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def deadly(command: Command, _state: Json) -> Any:
+    """Kill the process on one command; be in the midst of the others when it happens."""
+    if command.type == "die":
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(command.data["seconds"])
+    return [("done", {})]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_kills_the_worker_is_parked_and_what_it_was_at_besides_is_not(
+    store: LocalStore, tmp_path: Path, jobs: int
+) -> None:
+    for stream in "acd":
+        put(store, stream, "wait", {"seconds": 0.08}, id=f"wait-{stream}")
+    put(store, "b", "die", id="poison")
+    ends = [die_of(store, deadly, tmp_path / "attempts", jobs=jobs) for _ in range(MOST_DEATHS + 1)]
+    assert ends == [signal.SIGKILL] * MOST_DEATHS + [0]
+    assert [status_of(store, f"wait-{stream}").status for stream in "acd"] == ["accepted"] * 3
+    parked = status_of(store, "poison")
+    assert (parked.status, parked.reason) == (
+        "parked",
+        f"a function failed on the command die to b@0: the worker has died {MOST_DEATHS} times while it was deciding on it",
+    )
+    retry(store, "poison", lock_wait=10.0)
+    assert die_of(store, deadly, tmp_path / "attempts") == signal.SIGKILL
+
+
+def test_workers_at_the_same_command_do_not_take_each_other_for_dead(store: LocalStore, tmp_path: Path) -> None:
+    put(store, "a", "meet", id="k")
+    workers = MOST_DEATHS + 2
+    meeting = threading.Barrier(workers)
+
+    def meet(_command: Command, _state: Json) -> Any:
+        meeting.wait(10)
+        return [("met", {})]
+
+    def look() -> None:
+        worker(LocalStore(store.root), meet, attempts=Attempts(str(tmp_path / "attempts")))[0].look()
+
+    threads = [threading.Thread(target=look) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert status_of(store, "k").status == "accepted"
+    assert told(store, "a") == [("met", {})]
+
+
+def test_a_worker_with_jobs_that_is_told_to_end_begins_nothing_more(store: LocalStore) -> None:
+    for stream in "ab":
+        for number in range(20):
+            put(store, stream, "wait", id=f"{stream}-{number}")
+
+    class Ended(BaseException):
+        pass
+
+    def end(_signal: int, _frame: object) -> None:
+        raise Ended
+
+    def slow(_command: Command, _state: Json) -> Any:
+        time.sleep(0.05)
+        return []
+
+    before = signal.signal(signal.SIGUSR1, end)
+    timer = threading.Timer(0.12, partial(os.kill, os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        with pytest.raises(Ended):
+            worker(store, slow, jobs=2)[0].look()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    statuses = [status_of(store, f"{stream}-{number}").status for stream in "ab" for number in range(20)]
+    assert 2 <= statuses.count("accepted") <= 12
+
+
+def test_deciders_are_given_to_many_threads_while_they_are_looked_at_anew(tmp_path: Path) -> None:
+    config = tmp_path / "evcli.toml"
+    config.write_text('[streams."**"]\ndecider = "d.py"\n')
+    (tmp_path / "d.py").write_text("loaded = []\n\n\ndef decide(command, state):\n    return []\n")
+    trust(str(tmp_path), str(tmp_path / "state"))
+    state_by = by(MemoryStore(), lambda _command, _state: []).state_by
+    deciders = Deciders(
+        lambda: load_config(str(config), state_root=str(tmp_path / "state")), state_by, cache=None, timeout=1.0
+    )
+    problems: list[BaseException] = []
+    found = set()
+
+    def ask(thread: int) -> None:
+        try:
+            for number in range(50):
+                deciders._looked = 0.0  # noqa: SLF001 (as if a second had passed)
+                found.add(id(deciders.deciding(f"s{(number + thread) % 4}").decider))
+        except BaseException as problem:  # noqa: BLE001
+            problems.append(problem)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert len(found) == 1  # one file is loaded once, for however many streams
