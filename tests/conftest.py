@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,3 +36,16 @@ def evcli(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monkey
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", action="store_true", help="run the long tier of the torture rigs: hours")
     parser.addoption("--torture-seed", type=int, default=1, metavar="N", help="the seed of what is random in the rigs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the rigs, which take long: none of them is still to come when all else is done."""
+    items.sort(key=lambda item: "torture" not in item.path.parts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Let a worker that has nothing left to do take over from another, where no other ``--dist`` is asked for."""
+    from xdist.scheduler import WorkStealingScheduling  # type: ignore[import-untyped]  # it has no types
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
