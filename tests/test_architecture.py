@@ -61,7 +61,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "orjson": {"storage.codec"},
     "typer": {"cli"},
-    "rich": {"cli.output", "domain.terminal"},
+    "rich": {"cli.cells", "domain.terminal"},
     "platformdirs": {"places"},
     "sqlite3": {"storage.ids", "storage.sql_reading", "storage.view_file", "storage.view_sql"},
 }

@@ -5,8 +5,6 @@ everything that goes to a terminal, is sanitised first; colours are added after 
 """
 
 import contextlib
-import csv
-import io
 import json
 import os
 import select
@@ -15,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
+from evcli.cli.cells import EVENT_COLUMNS, cell_text, csv_row, event_cells, table_lines
 from evcli.domain import terminal
 from evcli.domain.terminal import sanitise
 from evcli.errors import EvcliError, StorageFailed, Usage
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from evcli.domain.traces import Traced
 
 Format = Literal["table", "json", "jsonl", "csv", "raw"]
-
-_EVENT_COLUMNS: Final = ("position", "stream", "version", "time", "type", "data", "meta", "id")
 
 
 class Output:
@@ -74,9 +71,9 @@ class Output:
         if self.format == "json":
             self._print_array(lines, live=live)
         elif self.format == "csv":
-            self._print_header(_EVENT_COLUMNS)
+            self._print_header(EVENT_COLUMNS)
             for line in lines:
-                self._print_line(_csv_row(_event_cells(line)), live=live)
+                self._print_line(csv_row(event_cells(line)), live=live)
         elif self.format == "table":
             layout = terminal.EventLayout(local=datetime.astimezone, colored=self._colored)
             for line in lines:
@@ -98,9 +95,9 @@ class Output:
         elif self.format == "jsonl":
             self.texts(traces.flat_texts(roots))
         elif self.format == "csv":
-            self._print_header(("depth", *_EVENT_COLUMNS))
+            self._print_header(("depth", *EVENT_COLUMNS))
             for visit in traces.walk(roots):
-                self._print_line(_csv_row([visit.depth, *_event_cells(visit.traced.line)]))
+                self._print_line(csv_row([visit.depth, *event_cells(visit.traced.line)]))
         else:
             self.texts(visit.traced.line for visit in traces.walk(roots))
 
@@ -123,7 +120,7 @@ class Output:
         from evcli.storage.codec import dump
 
         if self.format == "table":
-            listing = [[_cell(row.get(name), time=name in times) for name in columns] for row in rows]
+            listing = [[cell_text(row.get(name), time=name in times) for name in columns] for row in rows]
             if listing:
                 self._print_table(columns, listing)
             elif self.on_terminal:
@@ -131,7 +128,7 @@ class Output:
         elif self.format == "csv":
             self._print_header(columns)
             for row in rows:
-                self._print_line(_csv_row(row.get(name) for name in columns))
+                self._print_line(csv_row(row.get(name) for name in columns))
         else:
             self.texts(map(dump, rows))
 
@@ -177,7 +174,7 @@ class Output:
             self._write("".join(sanitise(line) + "\n" for line in human).encode(), live=True)
         elif self.format == "csv":
             self._print_header(list(record))
-            self._print_line(_csv_row(record.values()), live=True)
+            self._print_line(csv_row(record.values()), live=True)
         else:
             self._print_line(dump(record), live=True)
 
@@ -196,8 +193,8 @@ class Output:
             for row in rows:
                 self._say(sanitise(json.dumps({"explain": row}, ensure_ascii=False, separators=(",", ":"))))
         elif rows:
-            listing = [[_cell(row[name], time=False) for name in columns] for row in rows]
-            for line in _table(columns, listing, width=self._width(self._stderr), colored=self._stderr_colored):
+            listing = [[cell_text(row[name], time=False) for name in columns] for row in rows]
+            for line in table_lines(columns, listing, width=self._width(self._stderr), colored=self._stderr_colored):
                 self._say(line)
 
     @contextlib.contextmanager
@@ -257,7 +254,7 @@ class Output:
     def _print_header(self, columns: Sequence[str]) -> None:
         """Print a CSV header, unless it is the one above: receipts come one by one."""
         if self._header != (header := tuple(columns)):
-            self._print_line(_csv_row(header))
+            self._print_line(csv_row(header))
             self._header = header
 
     def _print_line(self, line: bytes, *, live: bool = False) -> None:
@@ -268,7 +265,7 @@ class Output:
         self._write(shown.encode("utf-8", "surrogateescape") + b"\n", live=live)
 
     def _print_table(self, columns: Sequence[str], listing: Sequence[Sequence[str]]) -> None:
-        for row in _table(columns, listing, width=self._width(self._stdout), colored=self._colored):
+        for row in table_lines(columns, listing, width=self._width(self._stdout), colored=self._colored):
             self._write(row.encode() + b"\n")
 
     def _width(self, stream: TextIO | None) -> int:
@@ -321,31 +318,6 @@ class Output:
                 self._stderr.flush()
 
 
-def _table(columns: Sequence[str], listing: Sequence[Sequence[str]], *, width: int, colored: bool) -> list[str]:
-    """Lay cells out as the lines of a table; a ``width`` of 0 cuts nothing."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, column in zip(columns, zip(*listing, strict=True), strict=True):
-        side: Literal["left", "right"] = "right" if all(map(str.isdecimal, column)) else "left"
-        table.add_column(Text(sanitise(name)), justify=side, no_wrap=True, overflow="ellipsis")
-    for cells in listing:
-        table.add_row(*map(Text, cells))
-    canvas = io.StringIO()
-    console = Console(
-        file=canvas,
-        width=width or 100_000,
-        force_terminal=colored,
-        color_system="standard" if colored else None,
-        no_color=not colored,
-        _environ={},  # what it says has been heeded already
-    )
-    console.print(table)
-    return [row.rstrip() for row in canvas.getvalue().splitlines()]
-
-
 def check_field(field: str, names: Collection[str]) -> None:
     """Do nothing if ``field`` is among the names that ``--print`` knows.
 
@@ -360,23 +332,6 @@ def error_record(error: EvcliError) -> dict[str, Any]:
     """Return an error as a JSON object: ``{"error":{"code":…,"exit":…,"message":…,"hint":…, …facts}}``."""
     known = {"code": error.code, "exit": error.exit_code, "message": error.message, "hint": error.hint}
     return {"error": known | error.facts}
-
-
-def _cell(value: Any, *, time: bool) -> str:  # noqa: ANN401
-    text = "" if value is None else terminal.bare(value)
-    return terminal.show_instant(text, datetime.astimezone) if time else terminal.sanitise_cell(text)
-
-
-def _csv_row(cells: Iterable[Any]) -> bytes:
-    row = io.StringIO()
-    csv.writer(row, lineterminator="").writerow("" if cell is None else terminal.bare(cell) for cell in cells)
-    return row.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _event_cells(line: bytes) -> list[str]:
-    texts = terminal.member_texts(line)
-    strings = {name: json.loads(texts[name]) for name in texts.keys() & {"stream", "time", "type", "id"}}
-    return [strings.get(name) or texts.get(name, "") for name in _EVENT_COLUMNS]
 
 
 def _discard(stdout: TextIO) -> None:
