@@ -178,6 +178,31 @@ class IdReused(Refused):
     code = "id_reused"
 
 
+class BadSpec(Refused):
+    """A given/when/then spec is wrong.
+
+    Args:
+        file: The file that holds it.
+        line: Its line in the file, from 1, or 0 where that is not known.
+        key: The key concerned; may be empty.
+        problem: What is wrong with it.
+        spec: The spec's name, if it is known by then.
+    """
+
+    code = "bad_spec"
+
+    def __init__(self, file: str, line: int, key: str, problem: str, *, spec: str = "") -> None:
+        where = f"{file}:{line}" if line else file
+        super().__init__(
+            f"{where}: {f'spec {spec!r}: ' if spec else ''}{key + ': ' if key else ''}{problem}",
+            "'evcli help testing' shows what a spec holds",
+            file=file,
+            line=line,
+            spec=spec,
+            key=key,
+        )
+
+
 class CodeFailed(EvcliError):  # noqa: N818
     """A reducer (or another piece of the user's own code) failed."""
 

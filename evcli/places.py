@@ -1,7 +1,7 @@
 """Where things are: the store, its ``evcli.toml``, caches and state, found from options, environment and directory."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from evcli.errors import BadConfig, Usage
@@ -28,14 +28,15 @@ def find_store(option: str | None, env: Mapping[str, str], cwd: str) -> str:
         root = os.path.normpath(os.path.join(cwd, named))
         inner = os.path.join(root, STORE_FOLDER)
         return inner if os.path.isdir(inner) and not os.path.exists(os.path.join(root, _IDENTITY)) else root
-    return _find_upwards(os.path.abspath(cwd)) or _user_data_folder()
+    return _find_upwards(os.path.abspath(cwd), STORE_FOLDER, os.path.isdir) or _user_data_folder()
 
 
-def find_config(option: str | None, env: Mapping[str, str], store: str) -> str | None:
+def find_config(option: str | None, env: Mapping[str, str], store: str, *, near: str | None = None) -> str | None:
     """Return the absolute path of the ``evcli.toml`` in effect; None if there is none.
 
-    It is the one that ``option`` or ``EVCLI_CONFIG`` names, else the one in the directory ``store``, else the one
-    beside it when it is a ``.evcli``, else the one in the user's configuration directory.
+    It is the one that ``option`` or ``EVCLI_CONFIG`` names, else (for what needs no store) the nearest one from the
+    directory ``near`` upwards, else the one in the directory ``store``, else the one beside it when it is a ``.evcli``,
+    else the one in the user's configuration directory.
 
     Raises:
         BadConfig: If the file that is named is not there. (Exit code 4 would look like a missing stream.)
@@ -50,6 +51,8 @@ def find_config(option: str | None, env: Mapping[str, str], store: str) -> str |
                 named, 0, "", f"{'--config' if option else 'EVCLI_CONFIG'} names it, and there is no such file"
             )
         return os.path.abspath(named)
+    if near is not None and (found := _find_upwards(os.path.abspath(near), CONFIG_FILE, os.path.isfile)):
+        return found
     folders = [store]
     if os.path.basename(store) == STORE_FOLDER:
         folders.append(os.path.dirname(store))
@@ -81,10 +84,10 @@ def state_root(env: Mapping[str, str]) -> str:
     return platformdirs.user_state_dir(_APP, appauthor=False)
 
 
-def _find_upwards(folder: str) -> str | None:
+def _find_upwards(folder: str, name: str, is_there: Callable[[str], bool]) -> str | None:
     while True:
-        found = os.path.join(folder, STORE_FOLDER)
-        if os.path.isdir(found):
+        found = os.path.join(folder, name)
+        if is_there(found):
             return found
         if folder == os.path.dirname(folder):
             return None

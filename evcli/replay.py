@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from evcli.domain.events import Event
 from evcli.domain.reducers import Reducer
-from evcli.storage.codec import loader
+from evcli.errors import CodeFailed
+from evcli.storage.codec import dump, loader
 from evcli.storage.contract import EventStore
 
 
@@ -15,6 +16,21 @@ class StreamState(NamedTuple):
     stream: str
     version: int
     state: Any
+
+
+def to_json(found: StreamState) -> bytes:
+    """Encode a state that a reducer made as the JSON text that it is printed and kept as.
+
+    Raises:
+        CodeFailed: If it is not JSON.
+    """
+    try:
+        return dump(found.state)
+    except (TypeError, RecursionError) as error:
+        raise CodeFailed(
+            f"the state of {found.stream}@{found.version} is not JSON: {error}",
+            "let the reducer make it of objects, arrays, strings, numbers, true, false and null",
+        ) from error
 
 
 def read_events(store: EventStore, stream: str, *, end: int, after: int = 0, to: int | None = None) -> Iterator[Event]:

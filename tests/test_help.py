@@ -27,6 +27,7 @@ TOPICS = (
     "guarantees",
     "reducers",
     "subscriptions",
+    "testing",
     "time",
     "views",
 )
@@ -83,6 +84,18 @@ reducer = "exec:test -d up && head -n 1"
 END
 evcli trust . -q
 ! evcli query rows stock 2> why || exit
+"""
+SPECS = r"""
+mkdir -p specs
+cat > specs.toml <<'END'
+stream = "accounts/ann"
+[[spec]]
+given = [{ type = "account.opened" }]
+when = { type = "deposit", data = { amount = 1 } }
+then = { events = [{ type = "money.moved", data = { amount = 1 } }, { stream = "accounts/bob", type = "money.moved", data = { amount = -1 } }], state = { events = 2 } }
+END
+cp specs.toml specs/
+echo '{"then":{"state":{}}}' > specs.jsonl
 """
 ENDLESS = (" --follow",)
 PROGRAMS = ("jq", "sqlite3", "sha256sum")
@@ -162,6 +175,8 @@ def _setting_for(example: str) -> str:
         before += "evcli on '**' --name archive --start first --once -- true\n"
     if "order-76" in example:
         before += "evcli submit accounts/ann deposit amount:=1 --id order-76 -q\n"
+    if "evcli test" in example:
+        before += SPECS
     if "--against" in example:
         before += "evcli checkpoint >> checkpoints.txt\n"
     return before

@@ -22,6 +22,9 @@ Arguments = Annotated[
 CommandId = Annotated[
     str | None, typer.Option("--id", metavar="KEY", help="Retry-safe: a repeat gives what the first gave")
 ]
+DeciderOption = Annotated[
+    str | None, typer.Option("--decider", metavar="FILE.py|'exec:PROGRAM'", help="Instead of the one configured")
+]
 DeciderTimeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long a decider may take")]
 
 

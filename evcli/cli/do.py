@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from evcli.cli.commands import Arguments, CommandId, DeciderTimeout, print_accepted, read_request
+from evcli.cli.commands import Arguments, CommandId, DeciderOption, DeciderTimeout, print_accepted, read_request
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.cli.output import check_field
@@ -23,9 +23,6 @@ evcli do accounts/ann withdraw amount:=5 --decider bank.py"""
 
 Stream = Annotated[str, typer.Argument(metavar="STREAM", help="The stream that the command is for")]
 Name = Annotated[str, typer.Argument(metavar="COMMAND", help="What is wanted, as in withdraw")]
-Decider = Annotated[
-    str | None, typer.Option("--decider", metavar="FILE.py|'exec:PROGRAM'", help="Instead of the one configured")
-]
 Expect = Annotated[str, typer.Option("--expect", metavar="N|none|exists|any", help="Fail (3) at another version")]
 Attempts = Annotated[
     int, typer.Option("--attempts", metavar="N", min=1, help="How often to decide, where the stream moves on")
@@ -41,7 +38,7 @@ def run(
     stream: Stream,
     command: Name,
     arguments: Arguments = None,
-    decider: Decider = None,
+    decider: DeciderOption = None,
     id: CommandId = None,  # noqa: A002 (the field's word)
     expect: Expect = "any",
     meta: Meta = None,

@@ -46,6 +46,7 @@ COMMANDS: Final = (
     Command("view path", "view_path", "where a view's SQLite file is"),
     Command("work", "work", "keep all views current, and handle submitted commands"),
     Command("on", "on", "run a program for each event, with a durable checkpoint"),
+    Command("test", "test", "given / when / then for deciders and reducers"),
     Command("verify", "verify", "check every seal and hash of the store"),
     Command("checkpoint", "checkpoint", "position:hash, one value for the whole history"),
     Command("repair", "repair", "make a damaged store whole, and say what that takes"),

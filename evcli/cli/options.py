@@ -13,14 +13,18 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib import import_module
-from typing import Annotated, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
+from evcli import places
 from evcli.api import Store
 from evcli.cli.output import Output
 from evcli.domain.instants import parse_instant
 from evcli.errors import StorageFailed, Usage
+
+if TYPE_CHECKING:
+    from evcli.project.choosing import Choice
 
 _VERSION: Final = re.compile(r"[0-9]{1,19}")
 _UsageError: Final[type[Any]] = typer.BadParameter.__bases__[0]
@@ -58,6 +62,20 @@ class Context:
     def store(self) -> Store:
         """The store that the options, the environment or the working directory name."""
         return Store.open(self.store_option, config=self._config, allow_network_fs=self.allow_network_fs)
+
+    def choice(self, *, near: str, reducer: str | None, decider: str | None = None) -> "Choice":
+        """Return what folds and decides: what is named, else by the ``evcli.toml`` nearest to a directory.
+
+        Raises:
+            BadConfig: If the one that is named is not there.
+        """
+        from evcli.project.choosing import Choice
+
+        cwd = os.getcwd()
+        config = places.find_config(
+            self._config, os.environ, places.find_store(self.store_option, os.environ, cwd), near=near
+        )
+        return Choice(config, places.state_root(os.environ), cwd, reducer, decider)
 
     def expect_new_store(self) -> None:
         """Say, once something was stored, where a store was made that was not there: so a typo is seen."""

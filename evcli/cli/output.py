@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from evcli.cli.cells import EVENT_COLUMNS, cell_text, csv_row, event_cells, table_lines
 from evcli.domain import terminal
-from evcli.domain.terminal import sanitise
+from evcli.domain.terminal import Part, sanitise
 from evcli.errors import EvcliError, StorageFailed, Usage
 
 if TYPE_CHECKING:
@@ -177,6 +177,21 @@ class Output:
             self._print_line(csv_row(record.values()), live=True)
         else:
             self._print_line(dump(record), live=True)
+
+    def outcome(self, record: Mapping[str, Any] | None, rows: Iterable[Sequence[Part]]) -> None:
+        """Print how something came out at once: sanitised rows for people, coloured; else the record, if there is one."""
+        if self.format == "table":
+            for row in rows:
+                text = terminal.compose(row, width=0, colored=self._colored)
+                self._write(text.encode() + b"\n", live=True)
+        elif record is not None:
+            self.record(record)
+
+    def line(self, value: Any) -> None:  # noqa: ANN401 (a JSON value)
+        """Print one JSON value on one line, also on a terminal, for a file of such lines."""
+        from evcli.storage.codec import dump
+
+        self._print_line(dump(value))
 
     def text(self, text: str) -> None:
         """Print plain text, ended by a newline if it has none."""

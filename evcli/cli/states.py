@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from evcli.cli.options import Context, instant, split_version
 from evcli.domain.names import is_pattern
 from evcli.domain.pointers import MISSING, parse_pointer, resolve
-from evcli.errors import CodeFailed, NotFound, StreamNotFound, Usage
-from evcli.replay import StreamState
-from evcli.storage.codec import dump
+from evcli.errors import NotFound, StreamNotFound, Usage
+from evcli.replay import StreamState, to_json
 
 
 class Moment(NamedTuple):
@@ -62,13 +61,7 @@ def state_record(found: StreamState) -> dict[str, Any]:
     Raises:
         CodeFailed: If the reducer made something that is not JSON.
     """
-    try:
-        dump(found.state)
-    except (TypeError, RecursionError) as error:
-        raise CodeFailed(
-            f"the state of {found.stream}@{found.version} is not JSON: {error}",
-            "let the reducer make it of objects, arrays, strings, numbers, true, false and null",
-        ) from error
+    to_json(found)
     return found._asdict()
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from unicodedata import combining, east_asian_width
 
 Color = Literal["auto", "always", "never"]
-Style = Literal["red", "cyan", "yellow", "dim", "plain"]
+Style = Literal["red", "green", "cyan", "yellow", "dim", "plain"]
 Part = tuple[str, Style]
 
 # Patterns stay texts, which `re` compiles when they are first used: most output is clean.
@@ -17,7 +17,7 @@ _UNSAFE: Final = (
     r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidi controls
     r"\u2028\u2029\ud800-\udfff]"  # line separators, lone surrogates
 )
-_SGR: Final[Mapping[Style, int]] = {"red": 31, "cyan": 36, "yellow": 33, "dim": 2}
+_SGR: Final[Mapping[Style, int]] = {"red": 31, "green": 32, "cyan": 36, "yellow": 33, "dim": 2}
 _KEY: Final = r'^( *)("(?:[^"\\]|\\.)*")(?=: )'
 _next_json: Final = json.JSONDecoder().raw_decode
 _FIRST_PROGRESS: Final = 0.5

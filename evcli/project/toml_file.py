@@ -1,7 +1,7 @@
 """A TOML file whose errors say the line: ``tomllib`` gives values only, so lines are looked up in the text."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final, NoReturn
 
 from evcli.errors import BadConfig
@@ -25,7 +25,7 @@ class TomlFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self.text = _read_text(path)
-        self.tables = _parse(path, self.text)
+        self.tables = parse_toml(path, self.text, wrong=BadConfig)
 
     def table(self, keys: Keys, value: Any, known: Collection[str] | None = None) -> dict[str, Any]:  # noqa: ANN401
         """Return the value at ``keys`` if it is a table, with no other keys than those ``known`` (None: any)."""
@@ -77,7 +77,8 @@ def _read_text(path: str) -> str:
         raise BadConfig(path, text.count(b"\n", 0, error.start) + 1, "", "this is not UTF-8") from error
 
 
-def _parse(path: str, text: str) -> dict[str, Any]:
+def parse_toml(path: str, text: str, *, wrong: Callable[[str, int, str, str], Exception]) -> dict[str, Any]:
+    """Parse the TOML of the file at ``path``; raise what ``wrong`` makes of path, line, key and problem if it is none."""
     import tomllib
 
     try:
@@ -86,7 +87,7 @@ def _parse(path: str, text: str) -> dict[str, Any]:
         problem = str(error)
         found = re.search(_PLACE, problem)
         line = int(found[1]) if found and found[1] else text.count("\n") + 1
-        raise BadConfig(path, line, "", re.sub(_PLACE, "", problem)) from error
+        raise wrong(path, line, "", re.sub(_PLACE, "", problem)) from error
 
 
 def _definitions_in(text: str) -> Iterator[tuple[int, Keys]]:

@@ -16,9 +16,14 @@ from evcli.storage.repeats import ids_in, leave_out_repeats
 
 
 class MemoryStore:
-    """A store that is gone with its process; satisfies `evcli.storage.contract.EventStore`."""
+    """A store that is gone with its process; satisfies `evcli.storage.contract.EventStore`.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Returns the present instant, which is a commit's time.
+    """
+
+    def __init__(self, *, clock: Callable[[], str] = now) -> None:
+        self._clock = clock
         self._id = str(uuid.uuid4())
         self._head = EMPTY
         self._tips: dict[str, Tip] = {}
@@ -79,7 +84,7 @@ class MemoryStore:
         remaining.check_expected(tips)
         if remaining.writes:
             require_none(self, unless, end=self._head.position)
-        return remaining.build(head, tips, now=now())
+        return remaining.build(head, tips, now=self._clock())
 
     def find_id(self, stream: str, key: str) -> bytes | None:
         """Return the stored line of the stream's event with the id ``key``; None if it has none."""

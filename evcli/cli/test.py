@@ -1,0 +1,99 @@
+"""``evcli test``: given / when / then for deciders and reducers."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
+
+from evcli.cli.commands import DeciderOption, DeciderTimeout
+from evcli.cli.options import Context, ReducerOption, split_version, standard_input
+from evcli.domain.instants import parse_duration
+from evcli.errors import AnswerIsNo, Usage
+from evcli.project.choosing import Chosen
+from evcli.specs.files import read_specs
+from evcli.specs.model import Spec
+from evcli.specs.recording import record_spec
+from evcli.specs.report import outcome_record, outcome_rows
+from evcli.specs.running import run_spec
+
+EXAMPLES = """\
+evcli test specs.toml
+evcli test specs/*.toml specs.jsonl -q
+evcli test specs.toml --decider bank.py
+evcli test --record accounts/ann@5 >> specs.jsonl"""
+
+Specs = Annotated[
+    list[str] | None, typer.Argument(metavar="[SPEC]...", help="Files: *.toml, else JSON lines; - is standard input")
+]
+Record = Annotated[
+    str | None,
+    typer.Option("--record", metavar="STREAM@VERSION", help="Print the spec that tells of this event, one line"),
+]
+
+
+def run(
+    context: Context,
+    specs: Specs = None,
+    record: Record = None,
+    decider: DeciderOption = None,
+    reducer: ReducerOption = None,
+    timeout: DeciderTimeout = "30s",
+) -> None:
+    """Run specs: given these events, when this command comes, then these events follow, or a refusal, or a state.
+
+    Deciders and reducers are those of the nearest evcli.toml from the spec's directory upwards (else of the store's),
+    and run as in life, on a store in memory. A spec that fails is shown with what differs, and the exit code is 1.
+    See 'evcli help testing'.
+    """
+    limit = parse_duration(timeout)
+    if record is not None:
+        if specs:
+            raise Usage(
+                "--record takes no spec files", "it prints one: evcli test --record accounts/ann@5 >> specs.jsonl"
+            )
+        _record(context, record, reducer)
+        return
+    if not specs:
+        raise Usage("no spec is named", "for example: evcli test specs.toml; see 'evcli help testing'")
+    read = list(_read(context, specs, reducer, decider))
+    failed = 0
+    for spec, chosen in read:
+        outcome = run_spec(spec, chosen, timeout=limit)
+        failed += not outcome.ok
+        context.out.outcome(outcome_record(outcome), outcome_rows(outcome))
+    if failed:
+        raise AnswerIsNo(f"{failed} of {_count(len(read))} failed")
+    context.out.outcome(None, [[(f"{_count(len(read))} passed", "plain")]])
+
+
+def _read(
+    context: Context, files: Sequence[str], reducer: str | None, decider: str | None
+) -> Iterator[tuple[Spec, Chosen]]:
+    """Yield all specs, with what each is run by: all are read before the first is run."""
+    chosen: dict[str, Chosen] = {}
+    for file in files:
+        folder = os.getcwd() if file == "-" else os.path.dirname(os.path.abspath(file))
+        for spec in read_specs(file, _content(file)):
+            if folder not in chosen:
+                chosen[folder] = context.choice(near=folder, reducer=reducer, decider=decider).load()
+            yield spec, chosen[folder]
+
+
+def _content(file: str) -> bytes:
+    if file == "-":
+        return standard_input().read()
+    with open(file, "rb") as opened:
+        return opened.read()
+
+
+def _record(context: Context, text: str, reducer: str | None) -> None:
+    stream, _, version = split_version(text)
+    if not version or ".." in text:
+        raise Usage(f"--record {text!r} is no event", "write STREAM@VERSION, as in --record accounts/ann@5")
+    definition = context.store.definition(stream, reducer)
+    context.out.line(record_spec(context.store.log, context.store.event(stream, version), definition))
+
+
+def _count(number: int) -> str:
+    return "1 spec" if number == 1 else f"{number} specs"
