@@ -13,7 +13,7 @@ from evcli.domain.names import check_name, is_name, select_by
 from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.errors import Busy, NotFound, StoreNotFound
 from evcli.given import parse_checkpoint, to_instant
-from evcli.read_side.states import cached_state, query_state
+from evcli.read_side.states import cached_state, query_state, sound_snapshots
 from evcli.replay import StreamState, read_events, replay_stream
 from evcli.storage.codec import loader
 from evcli.storage.contract import EventStore, Head, Report, StreamInfo
@@ -21,6 +21,7 @@ from evcli.storage.contract import EventStore, Head, Report, StreamInfo
 if TYPE_CHECKING:
     from evcli.domain.traces import Traced
     from evcli.project.config import Config
+    from evcli.storage.snapshots import Snapshot
 
 
 class StoreReader:
@@ -242,12 +243,33 @@ class StoreReader:
         Streams that had no event by then are left out.
         """
         end = self.head().position
-        wanted, until = select_by(patterns), to_instant(until)
+        for stream, version in self.versions(patterns, until=until, end=end):
+            yield self.replay(stream, reducer=reducer, to=version, end=end)
+
+    def versions(
+        self,
+        patterns: Sequence[str] = (),
+        *,
+        until: str | datetime | None = None,
+        to: int | None = None,
+        end: int | None = None,
+    ) -> Iterator[tuple[str, int]]:
+        """Yield the streams that ``patterns`` select (none: every one), and the version of each as of one moment.
+
+        Streams that had no event by then are left out; ``end`` is a head's position that bounds what counts.
+        """
+        end = self.head().position if end is None else end
+        wanted, moment = select_by(patterns), to_instant(until)
         for stream in self.log.streams():
-            if wanted(stream):
-                found = self.replay(stream, reducer=reducer, until=until, end=end)
-                if found.version:
-                    yield found
+            info = self.log.info(stream, end=end) if wanted(stream) else None
+            version = self._version(stream, moment, to, end) if info else 0
+            if info and (version := info.version if version is None else min(version, info.version)):
+                yield stream, version
+
+    def snapshots(self, stream: str, *, reducer: str | None = None) -> "Iterator[Snapshot]":
+        """Yield the cached states of a stream that a query may answer from, the latest first."""
+        definition = self.definition(stream, reducer)
+        return sound_snapshots(self.log, stream, definition, self._cache, end=self.head().position)
 
     def definition(self, stream: str, reducer: str | None = None) -> ReducerDefinition:
         """Return what a stream's state is made by: ``reducer`` (``NAME``, ``FILE.py``, ``exec:PROGRAM``), else as configured."""

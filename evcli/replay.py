@@ -44,6 +44,15 @@ def read_events(store: EventStore, stream: str, *, end: int, after: int = 0, to:
         yield from map(load, chunk.lines)
 
 
+def read_lines(store: EventStore, stream: str, to: int, *, end: int) -> Iterator[list[bytes]]:
+    """Yield a stream's stored lines up to and including version ``to``, in parts.
+
+    Raises:
+        Damaged: As soon as something does not verify.
+    """
+    return (chunk.lines for chunk in store.read_stream(stream, end=end, to=to))
+
+
 def replay_stream(store: EventStore, stream: str, reducer: Reducer, *, end: int, to: int | None = None) -> StreamState:
     """Fold a stream from its first event up to and including version ``to``.
 

@@ -63,8 +63,8 @@ class Context:
         """The store that the options, the environment or the working directory name."""
         return Store.open(self.store_option, config=self._config, allow_network_fs=self.allow_network_fs)
 
-    def choice(self, *, near: str, reducer: str | None, decider: str | None = None) -> "Choice":
-        """Return what folds and decides: what is named, else by the ``evcli.toml`` nearest to a directory.
+    def choice(self, *, near: str | None = None, reducer: str | None, decider: str | None = None) -> "Choice":
+        """Return what folds and decides: what is named, else by the ``evcli.toml`` nearest to ``near``, or the store's.
 
         Raises:
             BadConfig: If the one that is named is not there.
@@ -218,6 +218,12 @@ AtLeast = Annotated[
     int | None, typer.Option("--at-least", metavar="P", min=0, help="Wait until position P is included")
 ]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait for that, then 75")]
+CheckDeterministic = Annotated[
+    bool,
+    typer.Option(
+        "--check-deterministic", help="Try it in other surroundings too, and say where it comes out otherwise"
+    ),
+]
 WithVersion = Annotated[bool, typer.Option("--with-version", help="Print stream and version with the state")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written, write nothing")]
 LockWait = Annotated[str, typer.Option("--lock-wait", metavar="TIME", help="How long to wait for the store's lock")]

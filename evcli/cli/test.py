@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from evcli.cli.commands import DeciderOption, DeciderTimeout
-from evcli.cli.options import Context, ReducerOption, split_version, standard_input
+from evcli.cli.determinism import SpecChecks, check_record
+from evcli.cli.options import CheckDeterministic, Context, ReducerOption, split_version, standard_input
 from evcli.domain.instants import parse_duration
 from evcli.errors import AnswerIsNo, Usage
-from evcli.project.choosing import Chosen
+from evcli.project.choosing import Choice, Chosen
 from evcli.specs.files import read_specs
 from evcli.specs.model import Spec
 from evcli.specs.recording import record_spec
@@ -21,6 +22,7 @@ EXAMPLES = """\
 evcli test specs.toml
 evcli test specs/*.toml specs.jsonl -q
 evcli test specs.toml --decider bank.py
+evcli test specs.toml --check-deterministic
 evcli test --record accounts/ann@5 >> specs.jsonl"""
 
 Specs = Annotated[
@@ -39,12 +41,14 @@ def run(
     decider: DeciderOption = None,
     reducer: ReducerOption = None,
     timeout: DeciderTimeout = "30s",
+    check_deterministic: CheckDeterministic = False,  # noqa: FBT002
 ) -> None:
     """Run specs: given these events, when this command comes, then these events follow, or a refusal, or a state.
 
     Deciders and reducers are those of the nearest evcli.toml from the spec's directory upwards (else of the store's),
     and run as in life, on a store in memory. A spec that fails is shown with what differs, and the exit code is 1.
-    See 'evcli help testing'.
+    With --check-deterministic a spec fails too if its states, or what is decided, come out otherwise in processes with
+    another hash seed, clock, time zone and locale. See 'evcli help testing'.
     """
     limit = parse_duration(timeout)
     if record is not None:
@@ -58,10 +62,14 @@ def run(
         raise Usage("no spec is named", "for example: evcli test specs.toml; see 'evcli help testing'")
     read = list(_read(context, specs, reducer, decider))
     failed = 0
-    for spec, chosen in read:
-        outcome = run_spec(spec, chosen, timeout=limit)
-        failed += not outcome.ok
-        context.out.outcome(outcome_record(outcome), outcome_rows(outcome))
+    with SpecChecks(timeout=limit) as checks:
+        for spec, choice, chosen in read:
+            outcome = run_spec(spec, chosen, timeout=limit)
+            finding = checks.check(outcome, choice, chosen) if check_deterministic else None
+            told = outcome_record(outcome, ok=finding is None)
+            told |= check_record(finding) if check_deterministic else {}
+            failed += not told["ok"]
+            context.out.outcome(told, outcome_rows(outcome, "" if finding is None else str(finding)))
     if failed:
         raise AnswerIsNo(f"{failed} of {_count(len(read))} failed")
     context.out.outcome(None, [[(f"{_count(len(read))} passed", "plain")]])
@@ -69,15 +77,15 @@ def run(
 
 def _read(
     context: Context, files: Sequence[str], reducer: str | None, decider: str | None
-) -> Iterator[tuple[Spec, Chosen]]:
+) -> Iterator[tuple[Spec, Choice, Chosen]]:
     """Yield all specs, with what each is run by: all are read before the first is run."""
-    chosen: dict[str, Chosen] = {}
+    loaded: dict[Choice, Chosen] = {}
     for file in files:
         folder = os.getcwd() if file == "-" else os.path.dirname(os.path.abspath(file))
+        choice = context.choice(near=folder, reducer=reducer, decider=decider)
         for spec in read_specs(file, _content(file)):
-            if folder not in chosen:
-                chosen[folder] = context.choice(near=folder, reducer=reducer, decider=decider).load()
-            yield spec, chosen[folder]
+            loaded[choice] = chosen = loaded.get(choice) or choice.load()
+            yield spec, choice, chosen
 
 
 def _content(file: str) -> bytes:

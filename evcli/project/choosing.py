@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from evcli.domain.reducers import ReducerDefinition
 from evcli.project.config import Config, load_config, parse_decider, parse_reducer
-from evcli.project.deciders import DeciderDefinition
+from evcli.project.deciders import DeciderDefinition, ProgramDeciderDefinition
+from evcli.project.definitions import EXEC_PREFIX, ProgramDefinition
 
 
 class Choice(NamedTuple):
@@ -45,6 +46,13 @@ class Chosen(NamedTuple):
     config: Config
     reducer: ReducerDefinition | None
     decider: DeciderDefinition | None
+
+    def has_programs(self) -> bool:
+        """Say whether any of it is a program."""
+        named = (self.reducer, self.decider, *(entry.reducer for entry in self.config.streams))
+        return any(isinstance(each, ProgramDefinition | ProgramDeciderDefinition) for each in named) or any(
+            entry.decider is not None and entry.decider.startswith(EXEC_PREFIX) for entry in self.config.streams
+        )
 
     def definition_for(self, stream: str) -> ReducerDefinition:
         """Return what a stream's state is made by: the reducer that is named, the decider's own, or as configured."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from evcli.domain.reducers import BUILT_IN, FOLD_VERSION, Reducer
+from evcli.domain.reducers import BUILT_IN, FOLD_VERSION, Reducer, ReducerDefinition
 
 if TYPE_CHECKING:
     from evcli.project.code import PythonReducer
@@ -165,6 +165,11 @@ class PythonDefinition(Generic[_Code]):
     def _note(self, cache_dir: str) -> str:
         name = sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()
         return os.path.join(cache_dir, "code", f"{name}.json")
+
+
+def is_program(definition: ReducerDefinition) -> bool:
+    """Say whether a reducer is a program."""
+    return isinstance(definition, ProgramDefinition)
 
 
 def is_reducer(text: str) -> bool:

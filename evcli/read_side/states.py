@@ -87,6 +87,16 @@ def snapshots_of(store: EventStore, stream: str, definition: ReducerDefinition, 
     return Snapshots(os.path.join(cache, store.id, "states", stream, "@" + definition.fingerprint(cache)[:32]))
 
 
+def sound_snapshots(
+    store: EventStore, stream: str, definition: ReducerDefinition, cache: str | None, *, end: int
+) -> Iterator[Snapshot]:
+    """Yield the snapshots of a stream's states that a query may answer from, the latest first."""
+    for snapshot in snapshots_of(store, stream, definition, cache).up_to(None):
+        with suppress(BookmarkLost):
+            next(store.read_stream(stream, end=end, bookmark=snapshot.bookmark), None)
+            yield snapshot
+
+
 def _find_start(store: EventStore, stream: str, snapshots: Snapshots, *, end: int, to: int | None) -> _Start:
     for snapshot in snapshots.up_to(to):
         chunks = store.read_stream(stream, end=end, to=to, bookmark=snapshot.bookmark)

@@ -9,21 +9,24 @@ from evcli.specs.running import Outcome
 _INDENT = "  "
 
 
-def outcome_record(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as it is printed for programs."""
+def outcome_record(outcome: Outcome, *, ok: bool) -> dict[str, Any]:
+    """Return an outcome as it is printed for programs; ``ok`` is whether nothing else is wrong with the spec either."""
     place = outcome.spec.place
-    found: dict[str, Any] = {"spec": outcome.spec.name, "file": place.file, "line": place.line, "ok": outcome.ok}
+    found: dict[str, Any] = {"spec": outcome.spec.name, "file": place.file, "line": place.line}
+    found["ok"] = outcome.ok and ok
     return found if outcome.ok else found | {"expected": outcome.expected, "actual": outcome.actual}
 
 
-def outcome_rows(outcome: Outcome) -> list[list[Part]]:
-    """Return an outcome as the lines that are printed for people."""
+def outcome_rows(outcome: Outcome, problem: str = "") -> list[list[Part]]:
+    """Return an outcome as the lines that are printed for people; ``problem`` is what else is wrong with the spec."""
     file, line, _ = outcome.spec.place
     name = sanitise(outcome.spec.name)
-    if outcome.ok:
+    if outcome.ok and not problem:
         return [[("ok", "green"), (f"      {name}", "plain")]]
     where = sanitise(f"{file}:{line}" if line else file)
-    return [[("FAILED", "red"), (f"  {name}", "plain"), (f"  {where}", "dim")], *difference_rows(outcome)]
+    rows = [] if outcome.ok else difference_rows(outcome)
+    rows += [[(f"{_INDENT}{sanitise(problem)}", "plain")]] if problem else []
+    return [[("FAILED", "red"), (f"  {name}", "plain"), (f"  {where}", "dim")], *rows]
 
 
 def difference_rows(outcome: Outcome) -> list[list[Part]]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from evcli.deciding import deciding_by
-from evcli.domain.commands import TIMEOUT, Command
+from evcli.domain.commands import TIMEOUT
 from evcli.domain.events import Event, Write
 from evcli.domain.instants import canonical
 from evcli.domain.pointers import MISSING
@@ -18,12 +18,13 @@ from evcli.replay import StreamState, replay_stream, to_json
 from evcli.specs.model import GivenEvent, Spec
 from evcli.storage.codec import loads
 from evcli.storage.memory import MemoryStore
-from evcli.write_side.executing import StateBy, execute
+from evcli.write_side.executing import Deciding, StateBy, execute
 
 FIRST_INSTANT: Final = "2000-01-01T00:00:00.000000Z"
 """The time of the first given event, if it has none of its own; each later one, and the command, is a second later."""
 
 CORRELATION: Final = "spec"
+_SAID: Final = ("stream", "type", "data", "meta", "v")
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -38,6 +39,7 @@ class Outcome(NamedTuple):
     actual: dict[str, Json]
     ok: bool
     error: EvcliError | None
+    ran: "Ran"
 
 
 class Ran(NamedTuple):
@@ -89,8 +91,8 @@ def run_spec(spec: Spec, chosen: Chosen, *, timeout: float | None = TIMEOUT) -> 
     if then.refusal is not None:
         expected: dict[str, Json] = {then.refusal: True if then.why is None else then.why}
         if _is_refusal(error, then.refusal, then.why):
-            return Outcome(spec, expected, expected, ok=True, error=None)
-        return Outcome(spec, expected, _actual(spec, ran, with_state=False), ok=False, error=error)
+            return Outcome(spec, expected, expected, ok=True, error=None, ran=ran)
+        return Outcome(spec, expected, _actual(spec, ran, with_state=False), ok=False, error=error, ran=ran)
     expected = {}
     if then.events is not None:
         expected["events"] = [_without(event, spec.stream) for event in _by_stream(then.events, spec.stream)]
@@ -100,11 +102,14 @@ def run_spec(spec: Spec, chosen: Chosen, *, timeout: float | None = TIMEOUT) -> 
         actual = _actual(spec, ran, with_state=then.state is not MISSING)
     except CodeFailed as failed:
         actual, error = _told(failed), failed
-    return Outcome(spec, expected, actual, ok=same_json(expected, actual), error=error)
+    return Outcome(spec, expected, actual, ok=same_json(expected, actual), error=error, ran=ran)
 
 
-def play(spec: Spec, chosen: Chosen, *, timeout: float | None = TIMEOUT) -> Ran:
-    """Store what is given, each event as a commit, and let the command be decided on; see `run_spec`."""
+def play(spec: Spec, chosen: Chosen, *, timeout: float | None = TIMEOUT, through_json: bool = False) -> Ran:
+    """Store what is given, each event as a commit, and let the command be decided on; see `run_spec`.
+
+    ``through_json`` is whether the state goes through JSON before, as one from a snapshot has.
+    """
     clock = _Clock()
     store = MemoryStore(clock=clock)
     for number, each in enumerate(spec.given, 1):
@@ -115,7 +120,10 @@ def play(spec: Spec, chosen: Chosen, *, timeout: float | None = TIMEOUT) -> Ran:
     try:
         definition = chosen.definition_for(spec.stream)
         if spec.when is not None:
-            definition = _do(store, spec.when, chosen, timeout)
+            deciding = _deciding(spec.stream, chosen, _state_by(store, through_json=through_json), timeout)
+            definition = deciding.definition
+            request = to_request(spec.when, meta={"correlation": f'"{CORRELATION}"'}, id=None)
+            execute(store, request, deciding, attempts=1)
     except (Rejected, Conflict, CodeFailed, Usage, NotFound, Refused) as error:
         return Ran(store, [], error, None)
     end = store.head().position
@@ -131,19 +139,31 @@ def _give(spec: Spec, store: MemoryStore, given: GivenEvent, number: int) -> Non
         raise BadSpec(file, line, f"given[{number}]", error.message, spec=spec.name) from error
 
 
-def _do(store: MemoryStore, command: Command, chosen: Chosen, timeout: float | None) -> ReducerDefinition:
-    """Run a command, and return what the states that it was decided on are made by."""
-    stream = command.stream
-    deciding = deciding_by(chosen.config, chosen.decider_for(stream), _state_by(store), stream, timeout=timeout)
-    if chosen.reducer is not None:
-        deciding = deciding._replace(definition=chosen.reducer)
-    execute(store, to_request(command, meta={"correlation": f'"{CORRELATION}"'}, id=None), deciding, attempts=1)
-    return deciding.definition
+def definition_of(stream: str, chosen: Chosen) -> ReducerDefinition:
+    """Return what the states of a stream are made by that its decider decides on.
+
+    Raises:
+        NotFound: If nothing decides on commands to it.
+    """
+    return chosen.reducer or chosen.decider_for(stream).state_by(chosen.config.definition_for(stream))
 
 
-def _state_by(store: MemoryStore) -> StateBy:
+def actual_of(ran: Ran) -> dict[str, Json]:
+    """Return all that came of a spec's command: the events, or why there are none."""
+    if ran.error is not None:
+        return _told(ran.error)
+    return {"events": [{name: value for name, value in event.items() if name in _SAID} for event in ran.events]}
+
+
+def _deciding(stream: str, chosen: Chosen, state_by: StateBy, timeout: float | None) -> Deciding:
+    found = deciding_by(chosen.config, chosen.decider_for(stream), state_by, stream, timeout=timeout)
+    return found if chosen.reducer is None else found._replace(definition=chosen.reducer)
+
+
+def _state_by(store: MemoryStore, *, through_json: bool = False) -> StateBy:
     def state_by(stream: str, definition: ReducerDefinition) -> StreamState:
-        return replay_stream(store, stream, definition.load(), end=store.head().position)
+        found = replay_stream(store, stream, definition.load(), end=store.head().position)
+        return found._replace(state=loads(to_json(found))) if through_json else found
 
     return state_by
 

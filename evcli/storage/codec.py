@@ -19,6 +19,7 @@ from evcli.errors import Refused
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 200
 
+_EXACT: Final = 2**53
 IGNORED_MEMBERS: Final = frozenset({"position", "version", "recorded", "commit", "seal"})
 _BLANK: Final = re.compile(r"[ \t\n\r]*").match
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)  # an unclosed string runs to the end
@@ -71,6 +72,13 @@ def dump(value: Any) -> bytes:  # noqa: ANN401
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except ValueError as error:
         raise TypeError(str(error)) from error
+
+
+def canonical(value: Any) -> bytes:  # noqa: ANN401
+    """Encode a value that `loads` gave so that the same values have the same text: keys sorted, 1.0 as 1."""
+    import orjson
+
+    return orjson.dumps(_whole(value), option=orjson.OPT_SORT_KEYS)
 
 
 def check_json(text: str) -> str:
@@ -179,6 +187,15 @@ def decode(text: bytes) -> str:
         return text.decode()
     except UnicodeDecodeError as error:
         raise Refused(f"not UTF-8 at byte {error.start}", "convert the input to UTF-8") from error
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401
+    """Write numbers without a fraction as integers, where they are exact in both."""
+    if isinstance(value, dict):
+        return {name: _whole(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_whole(element) for element in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
 
 
 def _event_of(values: Mapping[str, Any], texts: Mapping[str, str]) -> NewEvent:
