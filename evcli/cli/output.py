@@ -19,6 +19,7 @@ from evcli.domain.terminal import Part, sanitise
 from evcli.errors import EvcliError, StorageFailed, Usage
 
 if TYPE_CHECKING:
+    from evcli.domain.patches import Change
     from evcli.domain.traces import Traced
 
 Format = Literal["table", "json", "jsonl", "csv", "raw"]
@@ -139,6 +140,17 @@ class Output:
         else:
             for text in texts:
                 self._print_line(text)
+
+    def changes(self, changes: "Iterable[Change]") -> None:
+        """Print changes: a tree for people, else the operations of a JSON Patch (RFC 6902), one a line or as one array."""
+        from evcli.domain.patches import to_operation
+        from evcli.domain.terminal_changes import lay_out_changes
+
+        if self.format == "table":
+            for row in lay_out_changes(changes, width=self._width(self._stdout), colored=self._colored):
+                self._write(row.encode() + b"\n")
+        else:
+            self.rows(("op", "path", "value"), map(to_operation, changes))
 
     def value(self, value: Any) -> None:  # noqa: ANN401 (a JSON value)
         """Print one JSON value: indented for people, else on one line; ``raw`` prints a string bare.

@@ -1,7 +1,7 @@
 """Places in JSON values: pointers (RFC 6901), and what is found, made or taken away there."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from evcli.domain.values import Json, kind_of
@@ -27,6 +27,11 @@ def parse_pointer(text: str) -> tuple[str, ...]:
     if _BAD_ESCAPE(text):
         raise Usage(f"{text!r} is not a JSON pointer", "in a name, write ~ as ~0 and / as ~1")
     return tuple(token.replace("~1", "/").replace("~0", "~") for token in text[1:].split("/"))
+
+
+def spell_pointer(tokens: Iterable[str]) -> str:
+    """Return the JSON pointer (RFC 6901) of a place: `parse_pointer` backwards."""
+    return "".join("/" + _escape(token) for token in tokens)
 
 
 def resolve(value: Json, tokens: tuple[str, ...]) -> Json:
@@ -98,4 +103,8 @@ def _key_in(holder: Json, tokens: tuple[str, ...], depth: int) -> str | int:
 
 
 def _spell(tokens: tuple[str, ...]) -> str:
-    return "/".join(token.replace("~", "~0").replace("/", "~1") for token in tokens)
+    return "/".join(map(_escape, tokens))
+
+
+def _escape(token: str) -> str:
+    return token.replace("~", "~0").replace("/", "~1")

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from evcli.cli.output import Format, Output, check_field, error_record
+from evcli.domain.patches import Change
+from evcli.domain.pointers import MISSING
 from evcli.errors import NotFound, StorageFailed, Usage, WrongExpectedVersion
 
 SECOND = (
@@ -568,3 +570,21 @@ def test_a_follower_sees_without_writing_that_its_reader_has_gone() -> None:
     with open(os.devnull, "w") as stdout:
         assert not Output(env=PLAIN, stdout=stdout, stderr=None).stdout_closed()
     assert not Output(env=PLAIN, stdout=None, stderr=None).stdout_closed()
+
+
+def test_changes_are_a_patch_in_a_pipe_and_a_tree_for_people() -> None:
+    changes = [Change(("a", "b"), 1, 2), Change(("c",), MISSING, "x")]
+    patch = [{"op": "replace", "path": "/a/b", "value": 2}, {"op": "add", "path": "/c", "value": "x"}]
+    lines, _ = in_a_pipe(lambda out: out.changes(changes))
+    assert [json.loads(line) for line in lines.splitlines()] == patch
+    array, _ = in_a_pipe(lambda out: out.changes(changes), requested="json")
+    assert json.loads(array) == patch
+    tree, _ = in_a_pipe(lambda out: out.changes(changes), requested="table")
+    assert tree.decode() == '~ /a/b  1 → 2\n+ /c  "x"\n'
+    sheet, _ = in_a_pipe(lambda out: out.changes(changes), requested="csv")
+    assert sheet == b"op,path,value\nreplace,/a/b,2\nadd,/c,x\n"
+
+
+def test_no_changes_are_an_empty_patch() -> None:
+    assert in_a_pipe(lambda out: out.changes([]), requested="json") == (b"[]\n", "")
+    assert in_a_pipe(lambda out: out.changes([]), requested="table") == (b"", "")
