@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
+from evcli.domain.instants import just_before
 from evcli.domain.names import compile_glob, is_pattern, select_by
 from evcli.errors import Damaged, StreamNotFound, Usage
 from evcli.storage.codec import loads
@@ -90,8 +91,7 @@ class _Numbered:
         if selection.until is not None:
             last = min(last, self._store.version_at(stream, selection.until, end=self._end))
         if selection.since is not None:
-            just_before = selection.since[:-1] + "Y"  # sorts before this instant's Z, and after every earlier instant
-            first = max(first, self._store.version_at(stream, just_before, end=self._end))
+            first = max(first, self._store.version_at(stream, just_before(selection.since), end=self._end))
         return first, last
 
     def forward(self) -> Iterator[bytes]:

@@ -44,7 +44,19 @@ MAY_IMPORT = {
     "testing": {"errors", "domain", "places", "project", "specs"},
     "asking": {"errors", "domain", "storage", "read_side", "given"},
     "project": {"errors", "domain", "places", "storage", "project"},
-    "reading": {"errors", "domain", "storage", "places", "replay", "tracing", "read_side", "project", "given"},
+    "time_travel": {"errors", "domain", "storage", "replay", "history", "read_side", "given", "time_travel"},
+    "reading": {
+        "errors",
+        "domain",
+        "storage",
+        "places",
+        "replay",
+        "tracing",
+        "read_side",
+        "time_travel",
+        "project",
+        "given",
+    },
     "api": {
         "errors",
         "domain",
@@ -56,6 +68,7 @@ MAY_IMPORT = {
         "given",
         "asking",
         "deciding",
+        "time_travel",
         "reading",
     },
     "cli": {
@@ -67,6 +80,7 @@ MAY_IMPORT = {
         "history",
         "read_side",
         "write_side",
+        "time_travel",
         "project",
         "given",
         "working",
@@ -86,7 +100,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli.cells", "domain.terminal"},
     "platformdirs": {"places"},
-    "sqlite3": {"storage.ids", "storage.sql_reading", "storage.view_file", "storage.view_sql"},
+    "sqlite3": {"storage.ids", "storage.sql_checks", "storage.sql_reading", "storage.view_file", "storage.view_sql"},
 }
 PURE = {"os", "io", "sys", "time", "random", "secrets", "subprocess", "socket", "pathlib", "shutil", "tempfile", "uuid"}
 

@@ -56,6 +56,11 @@ def canonical(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def just_before(instant: str) -> str:
+    """Return what sorts before a canonical instant and after every earlier one; it is for comparing only."""
+    return instant[:-1] + "Y"  # Z comes next
+
+
 def parse_rfc3339(text: str) -> str:
     """Read a full RFC 3339 timestamp, as data holds it, as a canonical instant.
 

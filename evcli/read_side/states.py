@@ -1,11 +1,12 @@
 """Queries: the same answer as replay, from the nearest snapshot and what came since."""
 
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from evcli.domain.reducers import ReducerDefinition
+from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.errors import CodeFailed, NotFound
 from evcli.replay import StreamState
 from evcli.storage.codec import freeze, loader, loads
@@ -13,11 +14,28 @@ from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, EventStore
 from evcli.storage.snapshots import LEAST_SPACING, MOST_RUNGS, Snapshot, Snapshots
 
 
-class _Start(NamedTuple):
+class Start(NamedTuple):
     """Where folding begins: a snapshot (None: from nothing), and the chunks after it."""
 
     snapshot: Snapshot | None
     chunks: Iterator[Chunk]
+
+    @property
+    def version(self) -> int:
+        """The version that the snapshot covers; 0 without one."""
+        return self.snapshot.bookmark.version if self.snapshot else 0
+
+    def make_state(self, load_reducer: Callable[[], Reducer]) -> Any:  # noqa: ANN401 (a reducer's state)
+        """Return the snapshot's state, the reducer's initial one without it; the caller's own each time."""
+        return loads(self.snapshot.text) if self.snapshot else load_reducer().initial()
+
+
+class _Reached(NamedTuple):
+    """How far a fold has got: a version and its state, and the bookmark there, if it ends a commit."""
+
+    version: int
+    state: Any
+    bookmark: Bookmark | None
 
 
 def query_state(
@@ -38,34 +56,37 @@ def query_state(
         Damaged: As soon as something does not verify.
     """
     snapshots = snapshots_of(store, stream, definition, cache)
-    start = _find_start(store, stream, snapshots, end=end, to=to)
+    start = find_start(store, stream, snapshots, end=end, to=to)
     first = next(start.chunks, None)
-    if first is None and start.snapshot is not None:
-        return StreamState(stream, start.snapshot.bookmark.version, loads(start.snapshot.text))
-    reducer = definition.load()
-    state = loads(start.snapshot.text) if start.snapshot else reducer.initial()
-    version = start.snapshot.bookmark.version if start.snapshot else 0
     if first is None:
-        return StreamState(stream, version, state)
+        return StreamState(stream, start.version, start.make_state(definition.load))
     info = store.info(stream, end=end)
     assert info is not None
-    ladder = _Ladder(snapshots, version, info.version, info.size)
-    load = loader()
-    bookmark: Bookmark | None = None
+    ladder = _Ladder(snapshots, start.version, info.version, info.size)
+    reached = _Reached(0, None, None)
     try:
-        for chunk in _with_first(first, start.chunks):
-            state = reducer.fold(state, map(load, chunk.lines))
-            version += len(chunk.lines)
-            bookmark = chunk.bookmark
-            ladder.step(bookmark, state)
+        for reached in _fold_on(start._replace(chunks=_with_first(first, start.chunks)), definition):
+            ladder.step(reached.bookmark, reached.state)
     except CodeFailed:
         ladder.take_back()
         raise
-    if bookmark is not None and version == info.version:
-        text = freeze(state)
+    if reached.bookmark is not None and reached.version == info.version:
+        text = freeze(reached.state)
         if text is not None:
-            snapshots.save_newest(Snapshot(bookmark, text))
-    return StreamState(stream, version, state)
+            snapshots.save_newest(Snapshot(reached.bookmark, text))
+    return StreamState(stream, reached.version, reached.state)
+
+
+def read_state(stream: str, start: Start, definition: ReducerDefinition) -> StreamState:
+    """Return a stream's state after all chunks of ``start``; nothing is cached.
+
+    Raises:
+        CodeFailed: If the reducer fails; the message names the event.
+        Damaged: As soon as something does not verify.
+    """
+    for reached in deque(_fold_on(start, definition), maxlen=1):
+        return StreamState(stream, reached.version, reached.state)
+    return StreamState(stream, start.version, start.make_state(definition.load))
 
 
 def cached_state(store: EventStore, stream: str, definition: ReducerDefinition, cache: str | None) -> StreamState:
@@ -80,11 +101,14 @@ def cached_state(store: EventStore, stream: str, definition: ReducerDefinition, 
     return StreamState(stream, newest.bookmark.version, loads(newest.text))
 
 
-def snapshots_of(store: EventStore, stream: str, definition: ReducerDefinition, cache: str | None) -> Snapshots:
-    """Return the snapshots of a stream's states by one definition."""
+def snapshots_of(
+    store: EventStore, stream: str, definition: ReducerDefinition, cache: str | None, *, notes: bool = True
+) -> Snapshots:
+    """Return the snapshots of a stream's states by one definition; without ``notes``, nothing at all is written to find them."""
     if cache is None:
         return Snapshots(None)
-    return Snapshots(os.path.join(cache, store.id, "states", stream, "@" + definition.fingerprint(cache)[:32]))
+    digest = definition.fingerprint(cache if notes else None)
+    return Snapshots(os.path.join(cache, store.id, "states", stream, "@" + digest[:32]))
 
 
 def sound_snapshots(
@@ -97,13 +121,34 @@ def sound_snapshots(
             yield snapshot
 
 
-def _find_start(store: EventStore, stream: str, snapshots: Snapshots, *, end: int, to: int | None) -> _Start:
+def find_start(store: EventStore, stream: str, snapshots: Snapshots, *, end: int, to: int | None) -> Start:
+    """Return where to begin folding up to version ``to`` (None: the newest): at the latest snapshot that the stream bears out."""
     for snapshot in snapshots.up_to(to):
-        chunks = store.read_stream(stream, end=end, to=to, bookmark=snapshot.bookmark)
-        with suppress(BookmarkLost):
-            first = next(chunks, None)
-            return _Start(snapshot, _with_first(first, chunks) if first else iter(()))
-    return _Start(None, store.read_stream(stream, end=end, to=to) if to != 0 else iter(()))
+        if start := resume_at(store, stream, snapshot, end=end, to=to):
+            return start
+    return Start(None, store.read_stream(stream, end=end, to=to) if to != 0 else iter(()))
+
+
+def resume_at(store: EventStore, stream: str, snapshot: Snapshot, *, end: int, to: int | None) -> Start | None:
+    """Return a start at a snapshot; None if the stream does not bear it out: it is of another history."""
+    chunks = store.read_stream(stream, end=end, to=to, bookmark=snapshot.bookmark)
+    with suppress(BookmarkLost):
+        first = next(chunks, None)
+        return Start(snapshot, _with_first(first, chunks) if first else iter(()))
+    return None
+
+
+def _fold_on(start: Start, definition: ReducerDefinition) -> Iterator[_Reached]:
+    """Yield what each chunk leads to; the reducer is loaded only where there is one."""
+    load, state, version = loader(), None, start.version
+    reducer: Reducer | None = None
+    for lines, bookmark in start.chunks:
+        if reducer is None:
+            reducer = definition.load()
+            state = start.make_state(definition.load)
+        state = reducer.fold(state, map(load, lines))
+        version += len(lines)
+        yield _Reached(version, state, bookmark)
 
 
 def _with_first(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:

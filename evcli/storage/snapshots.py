@@ -51,6 +51,10 @@ class Snapshots:
                 if found:
                     yield found
 
+    def versions(self) -> list[int]:
+        """Return the versions that the older states are of, in order; one may turn out not to be sound."""
+        return self._rungs()
+
     def save_newest(self, snapshot: Snapshot) -> None:
         """Keep the newest state, if it is another than the one there is and the cache can be written to."""
         newest = self.newest()

@@ -1,6 +1,6 @@
 """Letting a user's SQL do nothing but read: SQLite's authorizer, with what is allowed named here, and all else refused."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +43,24 @@ def only_reading(
     # Python looks for signals between its own steps: without this, Ctrl-C would wait for SQLite.
     connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_LOOKS)
     try:
+        with sql_told(what, hint, refused):
+            yield
+    finally:
+        with suppress(sqlite3.ProgrammingError):  # closed before the last row was read
+            connection.set_authorizer(None)
+            connection.set_progress_handler(None, 0)
+
+
+@contextmanager
+def sql_told(what: str, hint: Callable[[str], str], refused: Sequence[str] = ()) -> Iterator[None]:
+    """Turn what SQLite says of a user's SQL into the error for it; ``refused`` is what was tried and is not allowed.
+
+    Raises:
+        Usage: See `only_reading`, as for the rest.
+    """
+    import sqlite3
+
+    try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL) & 0xFF
@@ -53,10 +71,6 @@ def only_reading(
         if refused:
             raise not_allowed(what, refused[0]) from error
         raise Usage(f"{what}: {error}", hint(str(error))) from error
-    finally:
-        with suppress(sqlite3.ProgrammingError):  # closed before the last row was read
-            connection.set_authorizer(None)
-            connection.set_progress_handler(None, 0)
 
 
 def _authorizer(tables: Collection[str], refused: list[str]) -> Callable[..., int]:

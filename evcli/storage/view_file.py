@@ -78,14 +78,7 @@ class ViewFile:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             connection.execute("pragma journal_mode = off")
             connection.execute("pragma synchronous = off")
-            generated = "".join(
-                f", {quote(name)} {kind} generated always as (json_extract(value, {text_literal(_member(name))})) virtual"
-                for name, kind in columns.items()
-            )
-            connection.execute(
-                f"create table {quote(table)} (key text primary key not null, value text not null,"
-                f" version integer not null, position integer not null{generated})"
-            )
+            create_rows(connection, table, columns)
             connection.execute(f"create table {_CHECKPOINT} (position, time, head_position, head_hash)")
             connection.execute(f"insert into {_CHECKPOINT} values (?, ?, ?, ?)", checkpoint)  # noqa: S608 (a constant)
         return cls(connection, path, table)
@@ -265,6 +258,18 @@ def sqlite_errors() -> Iterator[None]:
         raise StorageFailed(
             f"a view's file could not be read or written: {error}", "make room, or name another cache: EVCLI_CACHE=DIR"
         ) from error
+
+
+def create_rows(connection: "sqlite3.Connection", table: str, columns: Mapping[str, str]) -> None:
+    """Create the table of a view's rows, without any."""
+    generated = "".join(
+        f", {quote(name)} {kind} generated always as (json_extract(value, {text_literal(_member(name))})) virtual"
+        for name, kind in columns.items()
+    )
+    connection.execute(
+        f"create table {quote(table)} (key text primary key not null, value text not null,"
+        f" version integer not null, position integer not null{generated})"
+    )
 
 
 def open_readonly(path: str) -> "sqlite3.Connection":

@@ -16,6 +16,7 @@ from evcli.domain.views import OWN_COLUMNS
 from evcli.errors import Busy, StorageFailed, Usage
 from evcli.storage.sql_reading import not_allowed, only_reading
 from evcli.storage.sql_tokens import (
+    Members,
     Token,
     check_expression,
     check_utf8,
@@ -76,32 +77,64 @@ def select_rows(
         sqlite3.DatabaseError: If the file is damaged.
     """
     known = {fold_case(name) for name in (*OWN_COLUMNS, *columns)}
-    source, members, where = quote(table), "", ""
-    tokens: Sequence[Token] = ()
-    ambiguous: Sequence[str] = ()
-    if query.where is not None:
-        tokens = tokenise(query.where, _WHERE)
-        check_expression(tokens, _WHERE)
-        defined, ambiguous = members_in(tokens, known, _WHERE)
-        members = "".join(f", {_member(name, 't')} as {quote(name)}" for name in defined)
-        where = f" where (\n{query.where}\n)"  # the line's end also ends a comment
-    _check_params(tokens, query.params, _WHERE)
-    declared = {fold_case(name) for name in columns}
+    expression = read_expression(query.where, columns, query.params, _WHERE)
+    source = quote(table)
+    where = f" where (\n{query.where}\n)" if query.where is not None else ""  # the line's end also ends a comment
     # Left to itself, SQLite goes through all rows by key, to save a sort, rather than use the index of a column.
-    by_key = "+key" if any(fold_case(name) in declared for name in names_in(tokens)) else "key"
+    declared = {fold_case(name) for name in columns}
+    by_key = "+key" if any(fold_case(name) in declared for name in names_in(expression.tokens)) else "key"
     order = ", ".join([_sort_term(term, table, known) for term in query.sort] + [by_key])
-    # It has the table's own name, so that a subquery over the table finds members as the expression around it does.
     sql = (
-        f"with {source} as (select t.*{members} from main.{source} as t)"  # noqa: S608 (quoted, and checked)
-        f" select key, value, version, position from {source}{where} order by {order}{_limit(query.limit)}"
+        f"{expression.over(table)} select key, value, version, position from {source}{where}"  # noqa: S608 (quoted, and checked)
+        f" order by {order}{_limit(query.limit)}"
     )
-
-    def hint(problem: str) -> str:
-        return _expression_hint(problem, ambiguous, dotted_name_in(tokens))
-
-    with only_reading(connection, [table], _WHERE, hint):
+    with only_reading(connection, [table], _WHERE, expression.hint):
         for key, value, version, position in connection.execute(sql, dict(query.params)):
             yield Row(key, value.encode(), version, position)
+
+
+def read_expression(
+    text: str | None, columns: Iterable[str], params: Mapping[str, SqlValue], what: str
+) -> "Expression":
+    """Read a user's expression over rows; None for none.
+
+    Args:
+        text: The expression.
+        columns: The columns that the rows have besides their own.
+        params: The values of its parameters.
+        what: What it was given as, for messages.
+
+    Raises:
+        Usage: If it is not well formed.
+    """
+    tokens: Sequence[Token] = ()
+    members = Members((), ())
+    if text is not None:
+        tokens = tokenise(text, what)
+        check_expression(tokens, what)
+        members = members_in(tokens, {fold_case(name) for name in (*OWN_COLUMNS, *columns)}, what)
+    _check_params(tokens, params, what)
+    return Expression(tokens, members)
+
+
+class Expression(NamedTuple):
+    """A user's expression over rows, as words, and the names in it that are no columns."""
+
+    tokens: Sequence[Token]
+    members: Members
+
+    def over(self, table: str) -> str:
+        """Return the SQL that defines these names, each as the value's member, in a source with the table's own name.
+
+        With that name, a subquery over the table finds members as the expression around it does.
+        """
+        source = quote(table)
+        defined = "".join(f", {_member(name, 't')} as {quote(name)}" for name in self.members.defined)
+        return f"with {source} as (select t.*{defined} from main.{source} as t)"  # noqa: S608 (quoted)
+
+    def hint(self, problem: str) -> str:
+        """Return the next step for what SQLite says of the expression."""
+        return _expression_hint(problem, self.members.ambiguous, dotted_name_in(self.tokens))
 
 
 def run_sql(files: Mapping[str, str], sql: str, params: Mapping[str, SqlValue]) -> SqlAnswer:

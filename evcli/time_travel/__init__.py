@@ -1,0 +1,1 @@
+"""Time travel: what changed, which event changed it, and which one broke it. It only ever reads."""
