@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evcli.domain.commands import ATTEMPTS, TIMEOUT, Request
@@ -11,7 +12,7 @@ from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import check_writable
 from evcli.domain.reducers import ReducerDefinition
 from evcli.errors import StoreNotFound
-from evcli.given import Given, new_id, to_command, to_request, to_writes
+from evcli.given import Given, new_id, to_command, to_instant, to_request, to_writes
 from evcli.read_side.states import query_state
 from evcli.reading import StoreReader
 from evcli.replay import StreamState
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from evcli.read_side.folding import Progress
     from evcli.read_side.keeping import KeptView
     from evcli.storage.subscription_files import SubscriptionFiles
+    from evcli.time_travel.view_timeline import ViewTimeline
     from evcli.write_side.accepted import Accepted
     from evcli.write_side.executing import Deciding
     from evcli.write_side.queue import Status
@@ -257,15 +259,16 @@ class Store(StoreReader):
 
         return AskedView(View(self.kept_view(name)))
 
-    def kept_view(self, name: str, *, progress: "Progress | None" = None) -> "KeptView":
-        """Return a view with its files; ``progress`` is told how a fold goes on.
+    def kept_view(self, name: str, *, cached: bool = True, progress: "Progress | None" = None) -> "KeptView":
+        """Return a view with its files, or without any (not ``cached``); ``progress`` is told how a fold goes on.
 
         Raises:
             NotFound: If there is no such view.
         """
         from evcli.asking import keep
 
-        return keep(self.log, self.config.view(name), cache=self._cache, state=self._state, progress=progress)
+        cache = self._cache if cached else None
+        return keep(self.log, self.config.view(name), cache=cache, state=self._state, progress=progress)
 
     def kept_views(self, *, progress: "Progress | None" = None) -> "list[KeptView]":
         """Return all views, as ``evcli.toml`` has them now."""
@@ -274,6 +277,32 @@ class Store(StoreReader):
         config = self._load_config() if self._load_config else self.config
         given = {"cache": self._cache, "state": self._state}
         return [keep(self.log, definition, **given, progress=progress) for definition in config.views]
+
+    def view_timeline(
+        self,
+        name: str,
+        *,
+        until: str | datetime | None = None,
+        to_position: int | None = None,
+        progress: "Progress | None" = None,
+    ) -> "ViewTimeline":
+        """Return a view's rows event by event, folded in memory; see `ViewTimeline`.
+
+        Raises:
+            NotFound: If there is no such view.
+        """
+        from evcli.time_travel.view_timeline import ViewTimeline
+
+        kept = self.kept_view(name, cached=False)
+        head = self.head().position
+        return ViewTimeline(
+            self.log,
+            kept.definition,
+            end=head if to_position is None else min(head, to_position),
+            until=to_instant(until),
+            skipped=kept.skipped.read(kept.fingerprint),
+            progress=progress,
+        )
 
     # subscriptions
 

@@ -32,17 +32,19 @@ def parse_checkpoint(text: str) -> tuple[int, str]:
     return int(position), digest
 
 
-def to_instant(until: str | datetime | None) -> str | None:
+def to_instant(given: str | datetime | None, *, end: bool = True) -> str | None:
     """Return an aware datetime, or a text such as ``"yesterday"``, as a canonical instant.
+
+    ``end`` takes a day or month for its last moment.
 
     Raises:
         BadTime: If it is no moment.
     """
-    if isinstance(until, datetime):
-        if until.utcoffset() is None:
+    if isinstance(given, datetime):
+        if given.utcoffset() is None:
             raise BadTime("a datetime without a zone is no moment", "give it one, as in datetime.now(UTC)")
-        return canonical(until)
-    return None if until is None else parse_instant(until, now=datetime.now(UTC), local=datetime.astimezone, end=True)
+        return canonical(given)
+    return None if given is None else parse_instant(given, now=datetime.now(UTC), local=datetime.astimezone, end=end)
 
 
 def _to_event(given: Given) -> NewEvent:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from evcli import places
 from evcli.domain.events import Event, parse_place
 from evcli.domain.names import check_name, is_name, select_by
+from evcli.domain.pointers import parse_pointer
 from evcli.domain.reducers import Reducer, ReducerDefinition
-from evcli.errors import Busy, NotFound, StoreNotFound
+from evcli.errors import Busy, NotFound, StoreNotFound, StreamNotFound
 from evcli.given import parse_checkpoint, to_instant
 from evcli.read_side.states import cached_state, query_state, sound_snapshots
 from evcli.replay import StreamState, read_events, replay_stream
@@ -19,9 +20,13 @@ from evcli.storage.codec import loader
 from evcli.storage.contract import EventStore, Head, Report, StreamInfo
 
 if TYPE_CHECKING:
+    from evcli.domain.patches import Operation
     from evcli.domain.traces import Traced
     from evcli.project.config import Config
     from evcli.storage.snapshots import Snapshot
+    from evcli.time_travel.bisecting import Flip
+    from evcli.time_travel.timeline import Timeline
+    from evcli.time_travel.tracing import Cause
 
 
 class StoreReader:
@@ -270,6 +275,89 @@ class StoreReader:
         """Yield the cached states of a stream that a query may answer from, the latest first."""
         definition = self.definition(stream, reducer)
         return sound_snapshots(self.log, stream, definition, self._cache, end=self.head().position)
+
+    # time travel
+
+    def timeline(
+        self, stream: str, *, reducer: str | None = None, progress: "Callable[[int, int], None] | None" = None
+    ) -> "Timeline":
+        """Return a stream's states at any version; asking for them saves nothing. ``progress`` is told how it goes on.
+
+        Raises:
+            StreamNotFound: If there is no such stream.
+        """
+        from evcli.time_travel.timeline import Timeline
+
+        definition, end = self.definition(check_name(stream), reducer), self.head().position
+        found = Timeline(self.log, stream, definition, cache=self._cache, end=end, progress=progress)
+        if not found.version:
+            raise StreamNotFound(stream)
+        return found
+
+    def diff(
+        self,
+        stream: str,
+        *,
+        since: str | datetime | None = None,
+        after: int = 0,
+        until: str | datetime | None = None,
+        to: int | None = None,
+        reducer: str | None = None,
+    ) -> "list[Operation]":
+        """Return what a stream's events from ``since`` on, or after version ``after``, have changed: a JSON Patch (RFC 6902).
+
+        Raises:
+            StreamNotFound: If there is no such stream.
+        """
+        from evcli.domain.patches import to_operation
+        from evcli.time_travel.differing import Side, changes_between_states
+
+        line = self.timeline(stream, reducer=reducer)
+        start = to_instant(since, end=False)
+        first = max(after, line.version_before(start)) if start else after
+        last = line.last_version(until=to_instant(until), to=to)
+        return [to_operation(change) for change in changes_between_states(Side(line, first), Side(line, last))]
+
+    def why(
+        self,
+        stream: str,
+        pointer: str = "",
+        *,
+        until: str | datetime | None = None,
+        to: int | None = None,
+        reducer: str | None = None,
+    ) -> "Cause | None":
+        """Return the event that last changed what a JSON pointer (RFC 6901) finds; None if nothing has ever been there.
+
+        Raises:
+            StreamNotFound: If there is no such stream.
+        """
+        from evcli.time_travel.tracing import last_cause
+
+        line = self.timeline(stream, reducer=reducer)
+        return last_cause(line, parse_pointer(pointer), line.last_version(until=to_instant(until), to=to))
+
+    def bisect(
+        self,
+        stream: str,
+        passes: "Callable[[Any], bool]",
+        *,
+        good: int = 0,
+        bad: int | None = None,
+        reducer: str | None = None,
+    ) -> "Flip | None":
+        """Return the first event after version ``good`` whose state ``passes`` is not true of; None if there is none.
+
+        Raises:
+            StreamNotFound: If there is no such stream.
+            Usage: If it is not true of the state at ``good``.
+        """
+        from evcli.time_travel.bisecting import Tally, scan
+        from evcli.time_travel.checking import FunctionCheck
+
+        line = self.timeline(stream, reducer=reducer)
+        flips = scan(line, FunctionCheck(passes), good=good, bad=line.last_version(to=bad), tally=Tally())
+        return next(flips, None)
 
     def definition(self, stream: str, reducer: str | None = None) -> ReducerDefinition:
         """Return what a stream's state is made by: ``reducer`` (``NAME``, ``FILE.py``, ``exec:PROGRAM``), else as configured."""

@@ -141,6 +141,10 @@ class Output:
             for text in texts:
                 self._print_line(text)
 
+    def json_text(self, text: bytes) -> None:
+        """Print one JSON text as it is."""
+        self._print_line(text)
+
     def changes(self, changes: "Iterable[Change]") -> None:
         """Print changes: a tree for people, else the operations of a JSON Patch (RFC 6902), one a line or as one array."""
         from evcli.domain.patches import to_operation

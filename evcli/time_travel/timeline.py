@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from evcli.domain.events import Event
+from evcli.domain.instants import just_before
 from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.domain.values import Json
 from evcli.read_side.states import find_start, read_state, resume_at, snapshots_of
@@ -72,6 +73,17 @@ class Timeline:
         """The stream's version; 0 if it is not there."""
         info = self._store.info(self.stream, end=self._end)
         return info.version if info else 0
+
+    def last_version(self, *, until: str | None = None, to: int | None = None) -> int:
+        """Return the last version that counts: up to and including a canonical instant, and a version."""
+        limits = [self.version] if to is None else [self.version, to]
+        if until is not None:
+            limits.append(self._store.version_at(self.stream, until, end=self._end))
+        return min(limits)
+
+    def version_before(self, instant: str) -> int:
+        """Return the version before the first event from a canonical instant on."""
+        return self._store.version_at(self.stream, just_before(instant), end=self._end)
 
     @cached_property
     def rungs(self) -> list[int]:
