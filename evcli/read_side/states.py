@@ -56,7 +56,7 @@ def query_state(
         Damaged: As soon as something does not verify.
     """
     snapshots = snapshots_of(store, stream, definition, cache)
-    start = find_start(store, stream, snapshots, end=end, to=to)
+    start = _find_start(store, stream, snapshots, end=end, to=to)
     first = next(start.chunks, None)
     if first is None:
         return StreamState(stream, start.version, start.make_state(definition.load))
@@ -121,7 +121,7 @@ def sound_snapshots(
             yield snapshot
 
 
-def find_start(store: EventStore, stream: str, snapshots: Snapshots, *, end: int, to: int | None) -> Start:
+def _find_start(store: EventStore, stream: str, snapshots: Snapshots, *, end: int, to: int | None) -> Start:
     """Return where to begin folding up to version ``to`` (None: the newest): at the latest snapshot that the stream bears out."""
     for snapshot in snapshots.up_to(to):
         if start := resume_at(store, stream, snapshot, end=end, to=to):
@@ -161,7 +161,8 @@ class _Ladder:
 
     def __init__(self, snapshots: Snapshots, version: int, last_version: int, size: int) -> None:
         self._snapshots = snapshots
-        self._last = version
+        # From the last rung, not from where this fold begins: who asks after every few events gets a ladder too.
+        self._last = max((rung for rung in snapshots.versions() if rung <= version), default=0)
         self._spacing = LEAST_SPACING
         while last_version // self._spacing >= MOST_RUNGS:
             self._spacing *= 2

@@ -120,6 +120,14 @@ def test_a_ladder_of_older_states_is_kept_and_used(tmp_path: Path, monkeypatch: 
         assert store.query("s", reducer="count", to=version).state == version
 
 
+def test_a_ladder_is_made_by_whoever_asks_after_each_event_too(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for n in range(1, 8):
+        store.append("s", [("t", {"n": n})])
+        store.query("s")
+    assert [int(path.name) for path in cached(tmp_path) if path.name.isdigit()] == [2, 4, 6]
+
+
 def test_the_ladder_stays_within_its_number_and_the_size_of_the_stream(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     for n in range(60):
