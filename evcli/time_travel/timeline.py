@@ -8,11 +8,10 @@ from evcli.domain.events import Event
 from evcli.domain.instants import just_before
 from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.domain.values import Json
-from evcli.read_side.states import find_start, read_state, resume_at, snapshots_of
+from evcli.read_side.states import read_state, resume_at, snapshots_of
 from evcli.replay import StreamState, freeze_state
 from evcli.storage.codec import loader, loads
 from evcli.storage.contract import Chunk, EventStore
-from evcli.storage.snapshots import Snapshots
 
 Progress = Callable[[int, int], None]
 """Is told how many of how many events have been gone through."""
@@ -143,17 +142,20 @@ class Timeline:
             if start is not None:
                 yield Stretch(version, loads(snapshot.text), self._steps(loads(snapshot.text), start.chunks))
                 to = version
-        start = find_start(self._store, self.stream, Snapshots(None), end=self._end, to=to)
-        yield Stretch(0, self.reducer.initial(), self._steps(self.reducer.initial(), start.chunks))
+        chunks = self._store.read_stream(self.stream, end=self._end, to=to) if to else ()
+        yield Stretch(0, self.reducer.initial(), self._steps(self.reducer.initial(), chunks))
 
     def _fold_to(self, version: int) -> Json:
-        start = find_start(self._store, self.stream, self._snapshots, end=self._end, to=version)
         known = max((at for at in self._known if at < version), default=0)
-        if start.version >= known:
-            return read_state(self.stream, start, self._definition).state
-        load, state = loader(), loads(self._known[known])
-        for chunk in self._store.read_stream(self.stream, end=self._end, after=known, to=version):
-            state = self.reducer.fold(state, map(load, chunk.lines))
+        for snapshot in self._snapshots.up_to(version):
+            if snapshot.bookmark.version <= known:
+                break
+            if start := resume_at(self._store, self.stream, snapshot, end=self._end, to=version):
+                return read_state(self.stream, start, self._definition).state
+        load, state = loader(), loads(self._known[known]) if known else self.reducer.initial()
+        if known < version:
+            for chunk in self._store.read_stream(self.stream, end=self._end, after=known, to=version):
+                state = self.reducer.fold(state, map(load, chunk.lines))
         return state
 
     def _steps(self, state: Json, chunks: Iterable[Chunk]) -> Iterator[Step]:

@@ -10,6 +10,7 @@ from evcli.domain.values import Json, same_json
 from evcli.replay import StreamState, freeze_state
 from evcli.storage.codec import loads
 from evcli.time_travel.timeline import Step, Stretch, Timeline
+from evcli.time_travel.view_timeline import ViewTimeline
 
 Place = tuple[str, ...]
 
@@ -103,6 +104,16 @@ def blame(timeline: Timeline, place: Place, to: int) -> list[Leaf]:
         last = _last_changes(timeline.stream, unexplained, stretch)
         found |= last
         unexplained -= last.keys()
+    return [Leaf(place, value, *found.get(place, (0, None))) for place, value in leaves.items()]
+
+
+def blame_row(view: ViewTimeline, key: str, place: Place) -> list[Leaf]:
+    """Return the leaves of a view's row at and below a place, each with the event that last changed it; see `blame`."""
+    row = MISSING
+    for step in view.steps_of(key):
+        row = step.state
+    leaves = dict(leaves_of(resolve(row, place), place))
+    found = _last_changes(key, set(leaves), Stretch(0, MISSING, view.steps_of(key)))
     return [Leaf(place, value, *found.get(place, (0, None))) for place, value in leaves.items()]
 
 

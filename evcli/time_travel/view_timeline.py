@@ -7,7 +7,6 @@ from typing import NamedTuple
 from evcli.domain.events import Event
 from evcli.domain.names import select_by
 from evcli.domain.pointers import MISSING
-from evcli.domain.values import Json
 from evcli.domain.views import Change as RowsConcerned
 from evcli.domain.views import RowReducer, Rows
 from evcli.read_side.folding import Progress
@@ -47,6 +46,7 @@ class ViewTimeline:
         progress: Progress | None = None,
     ) -> None:
         self.name = definition.name
+        self.columns = definition.columns
         self._store = store
         self._definition = definition
         self.end = end
@@ -92,11 +92,3 @@ class ViewTimeline:
                     yield line, event
             if self._progress is not None:
                 self._progress(load(lines[-1])["position"], self.end)
-
-
-def row_at(steps: Iterator[Step]) -> Json:
-    """Return a row after the last of its steps; `MISSING` if it is not there."""
-    row = MISSING
-    for step in steps:
-        row = step.state
-    return row

@@ -19,7 +19,7 @@ from tests.time_travel.histories import REDUCERS, Counted, fill, histories, open
 from tests.time_travel.test_timeline import asked_before, warm
 
 pytestmark = pytest.mark.usefixtures("tight_ladder")
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=25, deadline=None)
 verdicts = st.lists(st.sampled_from(["good", "bad", "skip"]), min_size=31, max_size=31)
 
 

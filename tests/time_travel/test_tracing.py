@@ -27,7 +27,7 @@ from tests.time_travel.histories import (
 from tests.time_travel.test_timeline import asked_before, warm
 
 pytestmark = pytest.mark.usefixtures("tight_ladder")
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=40, deadline=None)
 places = st.sampled_from([(), ("n",), ("list",), ("list", "0"), ("kept", "from"), ("0",), ("nowhere",)]) | st.lists(
     names, min_size=1, max_size=2
 ).map(tuple)
