@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Final, Protocol, TypeVar
+from typing import ClassVar, Final, Protocol, TypeVar
 
 from evcli.domain.events import Event
 from evcli.domain.names import compile_glob
@@ -24,6 +24,11 @@ class Reducer(Protocol):
     @property
     def types(self) -> tuple[str, ...] | None:
         """The event types, or globs over them, that it wants to see; None for all."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many events it takes at once: 1, or more where that has a cost of its own, as starting a program has."""
         ...
 
     def initial(self) -> Json:
@@ -73,6 +78,7 @@ class Evolving:
     make_initial: Callable[[], Json]
     evolve: Callable[[Json, Event], Json]
     types: tuple[str, ...] | None = None
+    batch: ClassVar[int] = 1
 
     def initial(self) -> Json:
         """Return a copy of the initial state."""

@@ -207,6 +207,7 @@ class PythonReducer:
         self.manifest = self._code.manifest
         initial, evolve = self._code.require("initial"), self._code.function("evolve")
         self.types = self._code.types()
+        self.batch = Evolving.batch
         self._evolving = Evolving(initial if callable(initial) else lambda: initial, evolve, self.types)
 
     @classmethod
@@ -238,6 +239,9 @@ class PythonReducer:
         Raises:
             CodeFailed: If ``evolve`` fails; the message names the event, and the line of the file.
         """
+        if isinstance(events, Sequence):
+            with self._code.running():
+                return self._evolving.fold(state, events)
         remaining = iter(events)
         # The events are taken while the project's modules are away, since making them may import ours.
         while batch := list(islice(remaining, _BATCH)):

@@ -37,6 +37,7 @@ class ExecReducer:
 
     def __init__(self, command: str, *, directory: str, initial: Any = None) -> None:  # noqa: ANN401 (any JSON value)
         self.types: tuple[str, ...] | None = None
+        self.batch = BATCH_EVENTS
         self._program = Program(command, directory=directory, what="the reducer", result="state")
         self._initial = initial
 

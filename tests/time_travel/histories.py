@@ -48,6 +48,7 @@ class Counted:
         self.name = name
         self.reducer = reducer or REDUCERS[name]
         self.types = self.reducer.types
+        self.batch = self.reducer.batch
         self.folded = 0
 
     def fingerprint(self, cache_dir: str | None) -> str:
