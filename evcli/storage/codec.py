@@ -51,12 +51,25 @@ def freeze(value: Any) -> bytes | None:  # noqa: ANN401
     """Encode a value so that `loads` gives the very same one; None if JSON cannot (tuples, NaN, huge integers)."""
     import orjson
 
-    plain = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
     try:
-        text = orjson.dumps(value, option=plain)
+        text = orjson.dumps(value, option=_plain())
     except TypeError:
         return None
     return text if orjson.loads(text) == value else None
+
+
+def canonical_text(value: Any) -> bytes | None:  # noqa: ANN401
+    """Encode a value so that equal texts are the same value, members sorted; None if JSON cannot.
+
+    Texts that differ may still be the same value: 1 and 1.0 are.
+    """
+    import orjson
+
+    try:
+        text = orjson.dumps(value, option=_plain() | orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return None
+    return text if b"null" not in text or orjson.loads(text) == value else None  # NaN becomes null
 
 
 def dump(value: Any) -> bytes:  # noqa: ANN401
@@ -196,6 +209,13 @@ def _whole(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, list):
         return [_whole(element) for element in value]
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
+
+
+def _plain() -> int:
+    """Return the options that take JSON's own types and nothing else."""
+    import orjson
+
+    return orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 def _event_of(values: Mapping[str, Any], texts: Mapping[str, str]) -> NewEvent:
