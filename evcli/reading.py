@@ -247,29 +247,11 @@ class StoreReader:
 
         Streams that had no event by then are left out.
         """
+        from evcli.time_travel.extents import extents
+
         end = self.head().position
-        for stream, version in self.versions(patterns, until=until, end=end):
+        for stream, version in extents(self.log, select_by(patterns), end=end, until=to_instant(until)):
             yield self.replay(stream, reducer=reducer, to=version, end=end)
-
-    def versions(
-        self,
-        patterns: Sequence[str] = (),
-        *,
-        until: str | datetime | None = None,
-        to: int | None = None,
-        end: int | None = None,
-    ) -> Iterator[tuple[str, int]]:
-        """Yield the streams that ``patterns`` select (none: every one), and the version of each as of one moment.
-
-        Streams that had no event by then are left out; ``end`` is a head's position that bounds what counts.
-        """
-        end = self.head().position if end is None else end
-        wanted, moment = select_by(patterns), to_instant(until)
-        for stream in self.log.streams():
-            info = self.log.info(stream, end=end) if wanted(stream) else None
-            version = self._version(stream, moment, to, end) if info else 0
-            if info and (version := info.version if version is None else min(version, info.version)):
-                yield stream, version
 
     def snapshots(self, stream: str, *, reducer: str | None = None) -> "Iterator[Snapshot]":
         """Yield the cached states of a stream that a query may answer from, the latest first."""

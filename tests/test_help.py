@@ -70,6 +70,7 @@ def move(state, amount: float, to="accounts/bob"):
 
 commands = {"deposit": move, "withdraw": move, "transfer": move}
 END
+cp bank.py new.py
 evcli trust . -q
 printf '#!/bin/sh\necho 1\n' > fold.sh && chmod +x fold.sh
 mkdir -p ~/projects/bank && cp evcli.toml ~/projects/bank/
@@ -154,35 +155,30 @@ def test_the_help_of_a_command_begins_with_examples_and_they_run(words: str, hom
             continue
         example = example.replace(" /backup/", " ~/backup/")  # noqa: PLW2901 (the root directory is not ours)
         done = run_sh(_setting_for(example) + example, home)
-        talks = "--explain" in example or words == "work"
+        talks = "--explain" in example or "--profile" in example or words == "work"
         answer = 1 if words in ("diff", "bisect") and done.returncode == 1 else 0  # there is a difference, an event
         assert (done.returncode, "" if talks else done.stderr) == (answer, ""), example
 
 
+# What comes before an example that has these words: the state of things in which one would type it.
+BEFORE = {
+    r"--expect 2": "export EVCLI_STORE=$HOME/at-2; for n in 1 2; do evcli append accounts/ann x -q 2>/dev/null; done\n",
+    r"--at-least 42": 'yes \'{"type":"x"}\' | head -n 42 | evcli append accounts/eve --from - -q\n',
+    r"~/backup/bank": "mkdir backup && cp -R .evcli backup/bank\n",
+    # A copied cache is not believed.
+    r"view rollback": "evcli view rebuild stock -q && evcli view rebuild stock -q\n",
+    r"view (retry|skip)": PARKED,
+    r"view retry": "mkdir up\n",
+    r"diff .*accounts/eve": "evcli append accounts/eve account.opened owner=Eve --time '9 days ago' -q\n",
+    r"on --(?!name).*archive": "evcli on '**' --name archive --start first --once -- true\n",
+    r"order-76": "evcli submit accounts/ann deposit amount:=1 --id order-76 -q\n",
+    r"evcli test": SPECS,
+    r"verify --against": "evcli checkpoint >> checkpoints.txt\n",
+}
+
+
 def _setting_for(example: str) -> str:
-    """Return what comes before an example: the state of things in which one would type it."""
-    before = SETTING
-    if "--expect 2" in example:
-        before += "export EVCLI_STORE=$HOME/at-2; for n in 1 2; do evcli append accounts/ann x -q 2>/dev/null; done\n"
-    if "--at-least 42" in example:
-        before += 'yes \'{"type":"x"}\' | head -n 42 | evcli append accounts/eve --from - -q\n'
-    if "~/backup/bank" in example:
-        before += "mkdir backup && cp -R .evcli backup/bank\n"
-    if "view rollback" in example:
-        before += "evcli view rebuild stock -q && evcli view rebuild stock -q\n"  # a copied cache is not believed
-    if "view retry" in example or "view skip" in example:
-        before += PARKED + ("mkdir up\n" * ("retry" in example))
-    if "accounts/eve" in example and "diff" in example:
-        before += "evcli append accounts/eve account.opened owner=Eve --time '9 days ago' -q\n"
-    if "archive" in example and "--name" not in example:
-        before += "evcli on '**' --name archive --start first --once -- true\n"
-    if "order-76" in example:
-        before += "evcli submit accounts/ann deposit amount:=1 --id order-76 -q\n"
-    if "evcli test" in example:
-        before += SPECS
-    if "--against" in example:
-        before += "evcli checkpoint >> checkpoints.txt\n"
-    return before
+    return SETTING + "".join(setting for words, setting in BEFORE.items() if re.search(words, example))
 
 
 @pytest.mark.parametrize("words", NAMES)

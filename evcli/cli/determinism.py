@@ -1,10 +1,10 @@
 """``--check-deterministic``: what ``replay`` and ``test`` have in common in it."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from evcli.cli.extents import Extents
 from evcli.cli.options import Context
 from evcli.domain.terminal import Part, sanitise
 from evcli.errors import AnswerIsNo, Conflict, Rejected
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from evcli.specs.running import Outcome
 
 
-def check_streams(
-    context: Context, patterns: Sequence[str], reducer: str | None, *, until: str | None, to: int | None = None
-) -> None:
+def check_streams(context: Context, found: Extents, reducer: str | None) -> None:
     """Check whether streams fold into the same states in other surroundings, and print of each whether it does.
 
     Raises:
@@ -28,8 +26,8 @@ def check_streams(
     from evcli.determinism.comparing import Comparison, History
     from evcli.project.definitions import is_program
 
-    end = context.store.head().position
-    streams = list(context.store.versions(patterns, until=until, to=to, end=end))
+    end = found.end
+    streams = [(extent.stream, extent.version) for extent in found.streams]
     choice = context.choice(reducer=reducer)
     chosen = choice.load()
     definitions = {stream: chosen.definition_for(stream) for stream, _ in streams}

@@ -54,14 +54,14 @@ class Context:
     def __init__(self, out: Output, store: str | None, config: str | None) -> None:
         self.out = out
         self.store_option = store
-        self._config = config
+        self.config_option = config
         self.allow_network_fs = False
         self._is_new = False
 
     @cached_property
     def store(self) -> Store:
         """The store that the options, the environment or the working directory name."""
-        return Store.open(self.store_option, config=self._config, allow_network_fs=self.allow_network_fs)
+        return Store.open(self.store_option, config=self.config_option, allow_network_fs=self.allow_network_fs)
 
     def choice(self, *, near: str | None = None, reducer: str | None, decider: str | None = None) -> "Choice":
         """Return what folds and decides: what is named, else by the ``evcli.toml`` nearest to ``near``, or the store's.
@@ -73,7 +73,7 @@ class Context:
 
         cwd = os.getcwd()
         config = places.find_config(
-            self._config, os.environ, places.find_store(self.store_option, os.environ, cwd), near=near
+            self.config_option, os.environ, places.find_store(self.store_option, os.environ, cwd), near=near
         )
         return Choice(config, places.state_root(os.environ), cwd, reducer, decider)
 

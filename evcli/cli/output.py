@@ -218,11 +218,11 @@ class Output:
         if not self._quiet:
             self._say(sanitise(f"evcli: {message}"))
 
-    def explain(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Say on standard error how an answer came about: a table, or JSON lines where JSON was asked for."""
+    def explain(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, name: str = "explain") -> None:
+        """Say on standard error how an answer came about: a table, or JSON lines, under ``name``, where JSON was asked for."""
         if self.requested in ("json", "jsonl"):
             for row in rows:
-                self._say(sanitise(json.dumps({"explain": row}, ensure_ascii=False, separators=(",", ":"))))
+                self._say(sanitise(json.dumps({name: row}, ensure_ascii=False, separators=(",", ":"))))
         elif rows:
             listing = [[cell_text(row[name], time=False) for name in columns] for row in rows]
             for line in table_lines(columns, listing, width=self._width(self._stderr), colored=self._stderr_colored):

@@ -1,13 +1,16 @@
-"""``evcli replay``: state from the log itself, as of any moment."""
+"""``evcli replay``: state from the log itself, as of any moment; also of another history, or by another reducer."""
 
 from typing import Annotated
 
 import typer
 
+from evcli.cli.comparison import Against, print_comparison
 from evcli.cli.determinism import check_streams
+from evcli.cli.extents import check_moments, is_one_stream, read_extents
 from evcli.cli.options import CheckDeterministic, Context, ReducerOption, To, Until, WithVersion, instant
+from evcli.cli.profile import print_profiled
 from evcli.cli.states import print_state, read_moment, require_found, require_streams, state_record
-from evcli.domain.names import is_pattern
+from evcli.cli.what_if import Insert, Set, Without, print_supposed, read_supposition
 from evcli.errors import Usage
 
 EXAMPLES = """\
@@ -16,7 +19,14 @@ evcli replay accounts/ann --until 'last tuesday'
 evcli replay accounts/ann@3
 evcli replay --until yesterday
 evcli replay 'accounts/*' --reducer count
+evcli replay accounts/ann --without 3 --without 'type=coupon.*'
+evcli replay accounts/ann --insert events.jsonl@2 --set 3/data/amount:=4 --diff || echo 'it matters'
+evcli replay '**' --reducer bank.py --against new.py
+evcli replay accounts/ann --profile
 evcli replay accounts/ann --check-deterministic"""
+
+Diff = Annotated[bool, typer.Option("--diff", help="Print what would then differ from reality; exit 1 if anything")]
+Profiled = Annotated[bool, typer.Option("--profile", help="Say on standard error where the time went")]
 
 
 def run(
@@ -29,31 +39,57 @@ def run(
     to: To = None,
     reducer: ReducerOption = None,
     with_version: WithVersion = False,  # noqa: FBT002
+    without: Without = None,
+    insert: Insert = None,
+    set: Set = None,  # noqa: A002 (what it does)
+    diff: Diff = False,  # noqa: FBT002
+    against: Against = None,
+    profile: Profiled = False,  # noqa: FBT002
     check_deterministic: CheckDeterministic = False,  # noqa: FBT002
-) -> None:
+) -> int:
     """Fold events into state from the log alone, verifying every byte read. Several streams print one line each.
 
-    With --check-deterministic, print no states, but whether they come out the same in processes with another hash seed,
-    clock, time zone and locale, and where folding goes on from snapshots; if not, after which event, and exit 1.
+    What if: --without, --insert and --set fold another history of one stream, in memory; V is a version of the stored
+    one. Events keep their versions; what is inserted has the version, and unless it says otherwise the time, of the
+    event before it. --set takes fields as append does: =TEXT, :=JSON.
+
+    --against compares two reducers: a line for each stream whose states differ, with the first event after which they
+    do, the place and both values there, and whether they do in the end; exit 1 if there is any. States are compared
+    after each event; where a program folds, or states are large, after up to 1,000, and the event is found by halving.
+
+    --check-deterministic tells whether the states come out the same in processes with another hash seed, clock, time
+    zone and locale, and where folding goes on from snapshots; if not, after which event, and exit 1.
     """
     names = streams or []
-    if len(names) == 1 and not is_pattern(names[0]):
+    supposition = read_supposition(without, insert, set)
+    asked = {"--against": against is not None, "--profile": profile, "--check-deterministic": check_deterministic}
+    _check_together(asked, supposed=supposition is not None, diff=diff, with_version=with_version)
+    if supposition is not None:
+        return print_supposed(context, names, (until, to), reducer, supposition, diff=diff, with_version=with_version)
+    if against is not None:
+        return print_comparison(context, read_extents(context, names, until, to), reducer, against)
+    if check_deterministic:
+        check_streams(context, read_extents(context, names, until, to), reducer)
+    elif profile:
+        print_profiled(context, read_extents(context, names, until, to), reducer, with_version=with_version)
+    elif is_one_stream(names):
         moment = read_moment(names[0], until, to)
-        if check_deterministic:
-            require_streams(context, [moment.stream])
-            check_streams(context, [moment.stream], reducer, until=moment.until, to=moment.to)
-            return
         found = context.store.replay(moment.stream, reducer=reducer, until=moment.until, to=moment.to)
         require_found(context, found, with_version=with_version)
         print_state(context, found, with_version=with_version)
-        return
-    if to is not None or any("@" in name for name in names):
-        raise Usage(
-            "a version belongs to one stream", "use --until for several: evcli replay 'accounts/*' --until yesterday"
-        )
-    require_streams(context, names)
-    if check_deterministic:
-        check_streams(context, names, reducer, until=instant(until, end=True))
-        return
-    states = context.store.replay_all(names, reducer=reducer, until=instant(until, end=True))
-    context.out.rows(("stream", "version", "state"), map(state_record, states), empty="no streams")
+    else:
+        check_moments(names, to)
+        require_streams(context, names)
+        states = context.store.replay_all(names, reducer=reducer, until=instant(until, end=True))
+        context.out.rows(("stream", "version", "state"), map(state_record, states), empty="no streams")
+    return 0
+
+
+def _check_together(asked: dict[str, bool], *, supposed: bool, diff: bool, with_version: bool) -> None:
+    kinds = {**asked, "--without, --insert and --set": supposed}
+    if len(chosen := [name for name, is_chosen in kinds.items() if is_chosen]) > 1:
+        raise Usage(f"{chosen[0]} does not go with {chosen[1]}", "ask one thing after the other")
+    if diff and not supposed:
+        raise Usage("--diff lays what if beside what is", "say what if: --without, --insert or --set")
+    if with_version and (diff or asked["--against"] or asked["--check-deterministic"]):
+        raise Usage("--with-version goes with a state", "leave it out: what is printed here are differences")

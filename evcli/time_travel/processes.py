@@ -2,14 +2,19 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evcli.domain.reducers import Reducer
-from evcli.errors import EvcliError
+from evcli.errors import CodeFailed
 from evcli.storage.contract import EventStore
 from evcli.time_travel.comparing import Difference, compare_all
 from evcli.time_travel.extents import Extent
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
 
 _STREAM_COST: Final = 100
 _WORTH_IT: Final = 20_000
@@ -34,7 +39,7 @@ class _Outcome(NamedTuple):
     """What a part of the work came to: the differences up to the end, or up to an error."""
 
     found: list[Difference]
-    error: EvcliError | None
+    error: Exception | None
 
 
 def compare_streams(
@@ -58,8 +63,7 @@ def compare_streams(
         EvcliError: As `compare_folds` does, for the first stream in their order.
     """
     if processes is None:
-        cost = sum(extent.version + _STREAM_COST for extent in extents)
-        processes = min(_cores(), len(extents)) if cost > _WORTH_IT else 1
+        processes = min(_cores(), len(extents)) if _cost(extents) > _WORTH_IT else 1
     total = sum(extent.version for extent in extents)
     done = 0
 
@@ -85,23 +89,57 @@ def compare_streams(
 def _run(
     work: Callable[[Sequence[Extent]], _Outcome], parts: Sequence[Sequence[Extent]], processes: int
 ) -> Iterator[_Outcome]:
-    """Yield the outcomes of parts in their order; when the caller stops early, nothing goes on."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import active_children, get_context
+    """Yield the outcomes of parts in their order; when it ends, however that is, nothing goes on.
 
-    # Not forked: what runs here may have threads. The pool is told of a process that died, and does not wait for it.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        try:
-            yield from pool.map(work, parts)
-        except BaseException:  # a generator that is closed, too
-            for child in active_children():
-                child.terminate()
-            pool.shutdown(cancel_futures=True)
-            raise
+    A pool of the standard library's would not do: it waits for what is running, and leaves semaphores when it is killed.
+    """
+    from multiprocessing import get_context
+    from multiprocessing.connection import Connection, wait
+
+    context = get_context("spawn")  # not forked: this process may have threads
+    workers: dict[Connection, SpawnProcess] = {}
+    # The costliest first, so that none of them is begun when all else is done.
+    numbered = iter(sorted(enumerate(parts), key=lambda pair: -_cost(pair[1])))
+    outcomes: dict[int, _Outcome] = {}
+    try:
+        for _ in range(min(processes, len(parts))):
+            ours, theirs = context.Pipe()
+            workers[ours] = context.Process(target=_serve, args=(theirs, work), daemon=True)
+            workers[ours].start()
+            theirs.close()
+            with _talking_to(workers[ours]):
+                ours.send(next(numbered))
+        for wanted in range(len(parts)):
+            while wanted not in outcomes:
+                for ready in wait(list(workers)):
+                    assert isinstance(ready, Connection)
+                    with _talking_to(workers[ready]):
+                        number, outcomes[number] = ready.recv()
+                        if (following := next(numbered, None)) is not None:
+                            ready.send(following)
+            yield outcomes.pop(wanted)
+    finally:
+        for worker in workers.values():
+            worker.terminate()
+        for worker in workers.values():
+            worker.join()
 
 
-def _begin() -> None:
-    """Leave Ctrl-C to the parent, which ends its children; and end where the parent was killed before it could."""
+@contextmanager
+def _talking_to(worker: "SpawnProcess") -> Iterator[None]:
+    """Say so where a process has died; a pipe that broke here is not standard output."""
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        worker.join()
+        raise CodeFailed(
+            f"a process that folds has ended before its time, with exit code {worker.exitcode}",
+            "does a reducer end its process? is there enough memory?",
+        ) from error
+
+
+def _serve(connection: "Connection", work: Callable[[Sequence[Extent]], _Outcome]) -> None:
+    """Work on what is sent until nobody is there to send; leave Ctrl-C to the parent, which ends its children."""
     import signal
     from multiprocessing import parent_process
     from threading import Thread
@@ -112,9 +150,12 @@ def _begin() -> None:
 
     def follow() -> None:
         parent.join()
-        os._exit(1)
+        os._exit(1)  # it was killed before it could end its children
 
     Thread(target=follow, daemon=True).start()
+    while True:
+        number, part = connection.recv()
+        connection.send((number, work(part)))
 
 
 def _compare_part(opener: Opener, end: int, extents: Sequence[Extent]) -> _Outcome:
@@ -122,23 +163,28 @@ def _compare_part(opener: Opener, end: int, extents: Sequence[Extent]) -> _Outco
     try:
         opened = opener()
         found.extend(compare_all(opened.store, extents, opened.reducers, end=end))
-    except EvcliError as error:
+    except Exception as error:  # noqa: BLE001 (it is raised where the outcome is received)
         return _Outcome(found, error)
     return _Outcome(found, None)
 
 
 def _split(extents: Sequence[Extent], count: int) -> list[list[Extent]]:
     """Cut streams, in their order, into about ``count`` parts with as much to fold in each."""
-    most = sum(extent.version + _STREAM_COST for extent in extents) / count
+    most = _cost(extents) / count
     parts: list[list[Extent]] = []
-    cost = most
+    cost = 0
     for extent in extents:
-        if cost >= most:
+        if not parts or cost >= most:
             parts.append([])
             cost = 0
         parts[-1].append(extent)
-        cost += extent.version + _STREAM_COST
+        cost += _cost([extent])
     return parts
+
+
+def _cost(extents: Sequence[Extent]) -> int:
+    """Return about how many events' folding it takes to fold streams, with what it takes to open them."""
+    return sum(extent.version + _STREAM_COST for extent in extents)
 
 
 def _cores() -> int:

@@ -14,6 +14,7 @@ from evcli.storage.codec import loader
 from evcli.storage.contract import EventStore
 
 MOST_SLOW: Final = 10
+_PARSED_AT_ONCE: Final = 256  # few, as in a replay: many at once would cost memory, and with it time
 
 
 class PartCost(NamedTuple):
@@ -52,6 +53,7 @@ class Profile:
     """
 
     def __init__(self) -> None:
+        self._load = loader()
         self._read = self._parse = 0.0
         self._types: dict[str, tuple[int, int, float]] = {}
         self._slowest: list[tuple[float, int, EventCost]] = []
@@ -66,23 +68,28 @@ class Profile:
             CodeFailed: If the reducer fails; the message names the event.
             Damaged: As soon as something does not verify.
         """
-        load = loader()
         state, version = reducer.initial(), 0
+        size = reducer.batch if reducer.batch > 1 else _PARSED_AT_ONCE
         chunks = iter(store.read_stream(stream, end=end, to=to) if to != 0 else ())
         while True:
             begun = perf_counter()
             chunk = next(chunks, None)
-            read = perf_counter()
-            self._read += read - begun
+            self._read += perf_counter() - begun
             if chunk is None:
                 return StreamState(stream, version, state)
-            events: list[Event] = list(map(load, chunk.lines))
-            self._parse += perf_counter() - read
-            fold = _fold_timed if reducer.batch == 1 else _fold_batches
-            state, seconds = fold(reducer, state, events)
-            version += len(events)
-            for event, line, taken in zip(events, chunk.lines, seconds, strict=True):
-                self._count(event, len(line) + 1, taken, alone=reducer.batch == 1)
+            for first in range(0, len(chunk.lines), size):
+                state = self._fold(reducer, state, chunk.lines[first : first + size])
+            version += len(chunk.lines)
+
+    def _fold(self, reducer: Reducer, state: Json, lines: Sequence[bytes]) -> Json:
+        begun = perf_counter()
+        events: list[Event] = [*map(self._load, lines)]
+        self._parse += perf_counter() - begun
+        fold = _fold_timed if reducer.batch == 1 else _fold_batch
+        state, seconds = fold(reducer, state, events)
+        for event, line, taken in zip(events, lines, seconds, strict=True):
+            self._count(event, len(line) + 1, taken, alone=reducer.batch == 1)
+        return state
 
     def _count(self, event: Event, size: int, seconds: float, *, alone: bool) -> None:
         kind = event["type"]
@@ -140,14 +147,10 @@ def _fold_timed(reducer: Reducer, state: Json, events: Sequence[Event]) -> tuple
     return reducer.fold(state, timed), timed.seconds
 
 
-def _fold_batches(reducer: Reducer, state: Json, events: Sequence[Event]) -> tuple[Json, list[float]]:
-    seconds: list[float] = []
-    for first in range(0, len(events), reducer.batch):
-        batch = events[first : first + reducer.batch]
-        begun = perf_counter()
-        state = reducer.fold(state, batch)
-        seconds += [(perf_counter() - begun) / len(batch)] * len(batch)
-    return state, seconds
+def _fold_batch(reducer: Reducer, state: Json, events: Sequence[Event]) -> tuple[Json, list[float]]:
+    begun = perf_counter()
+    state = reducer.fold(state, events)
+    return state, [(perf_counter() - begun) / len(events)] * len(events)
 
 
 def _share(part: float, whole: float) -> float:
