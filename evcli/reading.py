@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from evcli.project.config import Config
     from evcli.storage.snapshots import Snapshot
     from evcli.time_travel.bisecting import Flip
+    from evcli.time_travel.stepping import Stepper
     from evcli.time_travel.timeline import Timeline
     from evcli.time_travel.tracing import Cause
 
@@ -340,6 +341,15 @@ class StoreReader:
         line = self.timeline(stream, reducer=reducer)
         flips = scan(line, FunctionCheck(passes), good=good, bad=line.last_version(to=bad), tally=Tally())
         return next(flips, None)
+
+    def stepper(
+        self, stream: str, *, reducer: str | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> "Stepper":
+        """Return what goes through a stream's states step by step, forwards and backwards; it writes nothing."""
+        from evcli.time_travel.stepping import Stepper
+
+        end, made_by = self.head().position, self.definition(check_name(stream), reducer)
+        return Stepper(self.log, stream, made_by, cache=self._cache, end=end, progress=progress)
 
     def definition(self, stream: str, reducer: str | None = None) -> ReducerDefinition:
         """Return what a stream's state is made by: ``reducer`` (``NAME``, ``FILE.py``, ``exec:PROGRAM``), else as configured."""
