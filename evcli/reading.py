@@ -342,14 +342,12 @@ class StoreReader:
         flips = scan(line, FunctionCheck(passes), good=good, bad=line.last_version(to=bad), tally=Tally())
         return next(flips, None)
 
-    def stepper(
-        self, stream: str, *, reducer: str | None = None, progress: Callable[[int, int], None] | None = None
-    ) -> "Stepper":
+    def stepper(self, stream: str, *, reducer: str | None = None) -> "Stepper":
         """Return what goes through a stream's states step by step, forwards and backwards; it writes nothing."""
         from evcli.time_travel.stepping import Stepper
 
-        end, made_by = self.head().position, self.definition(check_name(stream), reducer)
-        return Stepper(self.log, stream, made_by, cache=self._cache, end=end, progress=progress)
+        definition = self.definition(check_name(stream), reducer)
+        return Stepper(self.log, stream, definition, cache=self._cache, end=self.head().position)
 
     def definition(self, stream: str, reducer: str | None = None) -> ReducerDefinition:
         """Return what a stream's state is made by: ``reducer`` (``NAME``, ``FILE.py``, ``exec:PROGRAM``), else as configured."""

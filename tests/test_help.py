@@ -105,7 +105,14 @@ PROGRAMS = ("jq", "sqlite3", "sha256sum")
 def run_sh(script: str, home: Path) -> subprocess.CompletedProcess[str]:
     """Run a shell script in a directory in which evcli has never been used, but for what ran there before."""
     return subprocess.run(
-        ["sh", "-c", script], cwd=home, env=isolated(home), capture_output=True, text=True, timeout=60, check=False
+        ["sh", "-c", script],
+        cwd=home,
+        env=isolated(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

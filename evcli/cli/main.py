@@ -30,6 +30,7 @@ COMMANDS: Final = (
     Command("trace", "trace", "what led to an event, and what came of it"),
     Command("streams", "streams", "the streams: version, first, last, size"),
     Command("replay", "replay", "rebuild state from the log itself, as of any moment"),
+    Command("step", "step", "go through a stream's states, forwards and backwards"),
     Command("query state", "query_state", "a stream's state from the cache and what came since"),
     Command("query get", "query_get", "one row of a view, by its key"),
     Command("query rows", "query_rows", "the rows of a view that a SQL expression selects"),

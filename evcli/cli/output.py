@@ -209,6 +209,21 @@ class Output:
 
         self._print_line(dump(value))
 
+    def answer(self, text: bytes) -> None:
+        """Print one JSON text on a line, at once."""
+        self._print_line(text, live=True)
+
+    def ask(self, prompt: str) -> str:
+        """Ask the person at the terminal for a line, which can be edited and recalled as in a shell.
+
+        Raises:
+            EOFError: If they say that there is nothing more (Ctrl-D).
+        """
+        self._clear()
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 (its being there is what does it)
+        return input(sanitise(prompt))
+
     def text(self, text: str) -> None:
         """Print plain text, ended by a newline if it has none."""
         self._print_text(text.removesuffix("\n"))

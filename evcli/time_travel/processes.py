@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from evcli.domain.reducers import Reducer
 from evcli.errors import CodeFailed
 from evcli.storage.contract import EventStore
-from evcli.time_travel.comparing import Difference, compare_all
+from evcli.time_travel.comparing import Difference, Watch, compare_all
 from evcli.time_travel.extents import Extent
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _STREAM_COST: Final = 100
 _WORTH_IT: Final = 20_000
-_PARTS_PER_PROCESS: Final = 8
+_PARTS_PER_PROCESS: Final = 32
+_LEAST_PART: Final = 2_000
 
 Progress = Callable[[int, int], None]
 """Is told how many events have been folded, of how many."""
@@ -78,16 +79,14 @@ def compare_streams(
         yield from compare_all(opened.store, extents, opened.reducers, end=end, watch=watch)
         return
     parts = _split(extents, processes * _PARTS_PER_PROCESS)
-    outcomes = _run(partial(_compare_part, opener, end), parts, processes)
-    for part, outcome in zip(parts, outcomes, strict=True):
+    for outcome in _run(partial(_compare_part, opener, end), parts, processes, watch):
         yield from outcome.found
         if outcome.error is not None:
             raise outcome.error
-        watch(sum(extent.version for extent in part))
 
 
 def _run(
-    work: Callable[[Sequence[Extent]], _Outcome], parts: Sequence[Sequence[Extent]], processes: int
+    work: Callable[[Sequence[Extent]], _Outcome], parts: Sequence[Sequence[Extent]], processes: int, watch: Watch
 ) -> Iterator[_Outcome]:
     """Yield the outcomes of parts in their order; when it ends, however that is, nothing goes on.
 
@@ -115,6 +114,7 @@ def _run(
                     assert isinstance(ready, Connection)
                     with _talking_to(workers[ready]):
                         number, outcomes[number] = ready.recv()
+                        watch(sum(extent.version for extent in parts[number]))
                         if (following := next(numbered, None)) is not None:
                             ready.send(following)
             yield outcomes.pop(wanted)
@@ -169,8 +169,8 @@ def _compare_part(opener: Opener, end: int, extents: Sequence[Extent]) -> _Outco
 
 
 def _split(extents: Sequence[Extent], count: int) -> list[list[Extent]]:
-    """Cut streams, in their order, into about ``count`` parts with as much to fold in each."""
-    most = _cost(extents) / count
+    """Cut streams, in their order, into about ``count`` parts with as much to fold in each, and not too little."""
+    most = max(_LEAST_PART, _cost(extents) / count)
     parts: list[list[Extent]] = []
     cost = 0
     for extent in extents:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from typing import Final, NamedTuple
 
+from evcli.domain.reducers import ReducerDefinition
 from evcli.domain.values import Json
 from evcli.errors import NotFound, StreamNotFound
-from evcli.read_side.states import Definition, resume_at, snapshots_of
+from evcli.read_side.states import resume_at, snapshots_of
 from evcli.replay import StreamState, freeze_state
 from evcli.storage.codec import freeze, loader, loads
 from evcli.storage.contract import Chunk, EventStore
@@ -45,7 +46,6 @@ class Stepper:
         definition: What the states are made by.
         cache: The root of the caches, which are read and never written to; None to do without.
         end: The position up to which events count.
-        progress: Is told how far a jump has got.
 
     Raises:
         StreamNotFound: If the stream is not there.
@@ -55,11 +55,10 @@ class Stepper:
         self,
         store: EventStore,
         stream: str,
-        definition: Definition,
+        definition: ReducerDefinition,
         *,
         cache: str | None,
         end: int,
-        progress: Progress | None = None,
     ) -> None:
         info = store.info(stream, end=end)
         if info is None:
@@ -70,7 +69,6 @@ class Stepper:
         self._end = end
         self._snapshots = snapshots_of(store, stream, definition, cache, notes=False)
         self._reducer = definition.load()
-        self._progress = progress
         self._kept = _Checkpoints()
         self._live: _Reached | None = None
         self.stop = self._begin()
@@ -79,7 +77,7 @@ class Stepper:
         """Return the version as of a canonical instant; 0 if there was none."""
         return self._store.version_at(self.stream, instant, end=self._end)
 
-    def go(self, version: int) -> Stop:
+    def go(self, version: int, *, progress: Progress | None = None) -> Stop:
         """Go to a version, forwards or backwards, and return the stop there.
 
         Raises:
@@ -104,11 +102,11 @@ class Stepper:
             state = self._reducer.fold(state, map(loader(), lines))
             at, line = at + len(lines), lines[-1]
             self._kept.offer(_Reached(at, state))
-            if self._progress is not None:
-                self._progress(at - start.version, version - start.version)
+            if progress is not None:
+                progress(at - start.version, version - start.version)
         return self._stand(_Reached(at, state), line)
 
-    def go_on(self, is_reached: Callable[[Json], bool]) -> Stop:
+    def go_on(self, is_reached: Callable[[Json], bool], *, progress: Progress | None = None) -> Stop:
         """Go forward to the first event after which ``is_reached`` says so of the state, else to the end.
 
         Raises:
@@ -127,8 +125,8 @@ class Stepper:
                     return self._stand(_Reached(at, state), line)
                 if at % LEAST_SPACING == 0:
                     self._kept.offer(_Reached(at, state))
-            if self._progress is not None:
-                self._progress(at - start.version, self.version - start.version)
+            if progress is not None:
+                progress(at - start.version, self.version - start.version)
         raise AssertionError("a stream ends at its version")
 
     def _begin(self) -> Stop:

@@ -76,9 +76,8 @@ def test_programs_can_be_compared(code: Evcli) -> None:
 
 
 def test_in_processes_the_answer_is_the_same(code: Evcli, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store.open()
-    for number in range(40):
-        store.append(f"accounts/s{number:02}", [("money.withdrawn" if number % 3 else "x", {"amount": 1})])
+    kinds = {f"accounts/s{number:02}": "money.withdrawn" if number % 3 else "x" for number in range(40)}
+    Store.open().append_many({stream: [(kind, {"amount": 1})] for stream, kind in kinds.items()})
     before = tree_hash(Path())
     alone = code("replay", *PAIR)
     assert len(alone.lines) == 27
@@ -106,9 +105,7 @@ def test_a_process_that_is_killed_is_an_error_not_an_answer(code: Evcli, monkeyp
 def test_when_it_is_stopped_its_processes_end_too(code: Evcli, number: signal.Signals) -> None:
     del code
     Path("new.py").write_text(HANGS)
-    store = Store.open()
-    for n in range(200):
-        store.append(f"accounts/s{n:03}", [("x", {"amount": 1})])
+    Store.open().append_many({f"accounts/s{n:03}": [("x", {"amount": 1})] for n in range(200)})
     with start("replay", *PAIR) as child:
         deadline = time.monotonic() + 60
         while not Path("pids").exists() or not (pids := Path("pids").read_text().split()):
