@@ -100,7 +100,7 @@ def _print_for_people(context: Context, shown: Shown, *, is_first: bool) -> None
     if shown.line is None:
         context.out.text("what the reducer begins with")
     else:
-        context.out.events([shown.line])
+        context.out.events([shown.line], about_first=True)
     context.out.changes(changes)
     if "holds" in shown.more:
         context.out.text(f"  the check {'holds' if shown.more['holds'] else 'fails'} from here on")

@@ -64,10 +64,11 @@ class Output:
         self._header: tuple[str, ...] = ()
         self._progress: terminal.Progress | None = None
 
-    def events(self, lines: Iterable[bytes], *, live: bool = False) -> None:
+    def events(self, lines: Iterable[bytes], *, live: bool = False, about_first: bool = False) -> None:
         """Print stored events, given as their lines without newline, as they come.
 
-        ``live`` hands each one to the reader at once instead of when a buffer is full.
+        ``live`` hands each one to the reader at once instead of when a buffer is full; ``about_first`` shows people
+        who and why before what.
         """
         if self.format == "json":
             self._print_array(lines, live=live)
@@ -76,7 +77,7 @@ class Output:
             for line in lines:
                 self._print_line(csv_row(event_cells(line)), live=live)
         elif self.format == "table":
-            layout = terminal.EventLayout(local=datetime.astimezone, colored=self._colored)
+            layout = terminal.EventLayout(local=datetime.astimezone, colored=self._colored, about_first=about_first)
             for line in lines:
                 self._write(layout.row(line, width=self._width(self._stdout)).encode() + b"\n", live=live)
         else:

@@ -124,10 +124,14 @@ def show_instant(instant: str, local: Callable[[datetime], datetime]) -> str:
 
 
 class EventLayout:
-    """Lays events out one a row; the columns widen with what they meet, within reason."""
+    """Lays events out one a row; the columns widen with what they meet, within reason.
 
-    def __init__(self, *, local: Callable[[datetime], datetime], colored: bool) -> None:
+    What is known about an event (its ``meta``) stands last, or before the data, which may be long (``about_first``).
+    """
+
+    def __init__(self, *, local: Callable[[datetime], datetime], colored: bool, about_first: bool = False) -> None:
         self._local = local
+        self._about_first = about_first
         self._colored = colored
         self._at_width = 16
         self._type_width = 16
@@ -141,13 +145,14 @@ class EventLayout:
         self._type_width = max(self._type_width, min(len(kind), 32))
         meta: dict[str, Any] = json.loads(texts.get("meta", "{}"))
         about = " ".join(f"{name}={bare(value)}" for name, value in meta.items())
-        parts: tuple[Part, ...] = (
+        parts: list[Part] = [
             (sanitise_cell(at).ljust(self._at_width), "cyan"),
             ("  " + show_instant(json.loads(texts["time"]), self._local), "dim"),
             ("  " + kind.ljust(self._type_width), "yellow"),
             ("  " + sanitise_cell(texts["data"]), "plain"),
-            ("  " + sanitise_cell(about), "dim"),
-        )
+        ]
+        if about:
+            parts.insert(3 if self._about_first else 4, ("  " + sanitise_cell(about), "dim"))
         return compose(parts, width=width, colored=self._colored)
 
 

@@ -72,6 +72,17 @@ def canonical_text(value: Any) -> bytes | None:  # noqa: ANN401
     return text if b"null" not in text or orjson.loads(text) == value else None  # NaN becomes null
 
 
+def sketch(value: Any) -> bytes:  # noqa: ANN401
+    """Encode a value for comparing it with itself later on: what is not JSON is not looked for, which `freeze` does.
+
+    Raises:
+        TypeError: If it cannot be encoded at all.
+    """
+    import orjson
+
+    return orjson.dumps(value)
+
+
 def dump(value: Any) -> bytes:  # noqa: ANN401
     """Encode a value as compact JSON, keys in their order.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from evcli.domain.events import Event
 from evcli.domain.instants import just_before
@@ -15,6 +15,8 @@ from evcli.storage.contract import Chunk, EventStore
 
 Progress = Callable[[int, int], None]
 """Is told how many of how many events have been gone through."""
+
+_TOLD_EVERY: Final = 64
 
 
 class Step(NamedTuple):
@@ -165,6 +167,6 @@ class Timeline:
                 event = load(line)
                 state = fold(state, (event,))
                 yield Step(line, event, state)
-            if tell is not None:
-                self._gone += len(chunk.lines)
-                tell(self._gone, self.version)
+                self._gone += 1
+                if tell is not None and self._gone % _TOLD_EVERY == 0:
+                    tell(self._gone, self.version)

@@ -8,7 +8,7 @@ from evcli.domain.patches import Change, changes_between
 from evcli.domain.pointers import MISSING, compile_pointer, resolve
 from evcli.domain.values import Json, same_json
 from evcli.replay import StreamState, freeze_state
-from evcli.storage.codec import loads
+from evcli.storage.codec import loads, sketch
 from evcli.time_travel.timeline import Step, Stretch, Timeline
 from evcli.time_travel.view_timeline import ViewTimeline
 
@@ -132,16 +132,63 @@ def leaves_of(value: Json, place: Place) -> Iterator[tuple[Place, Json]]:
 def _last_changes(name: str, wanted: set[Place], stretch: Stretch) -> dict[Place, tuple[int, bytes | None]]:
     """Return the last event of a stretch that changed each of the ``wanted`` places, where one did."""
     found: dict[Place, tuple[int, bytes | None]] = {}
-    before = stretch.state
+    seen = _Seen(name, stretch.state)
     for line, event, state in stretch.steps:
-        changes = list(changes_between(before, state))
-        for change in changes:
+        for change in seen.look_again(state, event["version"]):
             for place in _concerned(change):
                 if place in wanted and _differs(change, place):
                     found[place] = event["version"], line
-        if changes:
-            before = _own(state, name, event["version"])
     return found
+
+
+class _Seen:
+    """A state as it was when it was last looked at: a text for each of its members, which are cheap to compare."""
+
+    def __init__(self, name: str, state: Json) -> None:
+        self._name = name
+        self._kind = type(state)
+        self._texts = self._sketch(state, 0)
+
+    def look_again(self, state: Json, version: int) -> Iterator[Change]:
+        """Yield what has changed since.
+
+        Raises:
+            CodeFailed: If it is not JSON.
+        """
+        before, self._texts = self._texts, self._sketch(state, version)
+        kind, self._kind = self._kind, type(state)
+        if kind is not self._kind:
+            yield from changes_between(_assemble(kind, before), _assemble(self._kind, self._texts))
+            return
+        for place in before.keys() | self._texts.keys():
+            one, other = before.get(place), self._texts.get(place)
+            if one != other:
+                yield from changes_between(_thaw(one), _thaw(other), place)
+
+    def _sketch(self, state: Json, version: int) -> dict[Place, bytes]:
+        if isinstance(state, dict):
+            return {(member,): self._text(value, version) for member, value in state.items()}
+        if isinstance(state, list):
+            return {(str(index),): self._text(value, version) for index, value in enumerate(state)}
+        return {} if state is MISSING else {(): self._text(state, version)}
+
+    def _text(self, value: Json, version: int) -> bytes:
+        try:
+            return sketch(value)
+        except TypeError:
+            return freeze_state(StreamState(self._name, version, value))
+
+
+def _assemble(kind: type, texts: dict[Place, bytes]) -> Json:
+    if kind is dict:
+        return {place[0]: loads(text) for place, text in texts.items()}
+    if kind is list:
+        return [loads(text) for text in texts.values()]
+    return _thaw(texts.get(()))
+
+
+def _thaw(text: bytes | None) -> Json:
+    return MISSING if text is None else loads(text)
 
 
 def _concerned(change: Change) -> Iterator[Place]:

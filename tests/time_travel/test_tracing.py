@@ -121,3 +121,11 @@ def test_a_value_that_is_not_json_is_an_error(tmp_path: Any) -> None:
     definition = Counted("nan", Evolving(dict, lambda _state, _event: {"at": float("nan")}))
     with pytest.raises(CodeFailed, match="not JSON"):
         last_cause(timeline(store, tmp_path, definition), ("at",), 1)
+
+
+def test_a_state_that_is_not_json_on_the_way_cannot_be_blamed(tmp_path: Any) -> None:
+    store = open_store(tmp_path)
+    fill(store, [[{"a": 1}, {"a": 2}]])
+    definition = Counted("set", Evolving(dict, lambda _state, event: {"a": 1 if event["version"] == 2 else {"x"}}))
+    with pytest.raises(CodeFailed, match="the state of s@1 is not JSON"):
+        blame(timeline(store, tmp_path, definition), (), 2)
