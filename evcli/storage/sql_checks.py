@@ -6,7 +6,7 @@ What it means is what it means in ``query rows --where``: a row passes if it wou
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from evcli.storage.sql_reading import only_reading, sql_told
+from evcli.storage.sql_reading import heed_signals, only_reading, sql_told
 from evcli.storage.sql_tokens import fold_case, names_in
 from evcli.storage.view_file import Row, create_rows, quote
 from evcli.storage.view_sql import SqlValue, read_expression
@@ -51,6 +51,7 @@ class RowCheck:
         # What may be compiled is settled here, once: the very text is run without the authorizer, which is slow, below.
         with only_reading(self._connection, [table], what, self._hint):
             self._ask("")
+        heed_signals(self._connection)
 
     def put(self, row: Row) -> None:
         """Take a row in, or what has become of it."""

@@ -40,8 +40,7 @@ def only_reading(
     # SQLite defines these when they are first used, which looks like writing.
     connection.execute("select 1 from json_each('[]'), json_tree('[]')")
     connection.set_authorizer(_authorizer({fold_case(table) for table in (*tables, *_TABLE_FUNCTIONS)}, refused))
-    # Python looks for signals between its own steps: without this, Ctrl-C would wait for SQLite.
-    connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_LOOKS)
+    heed_signals(connection)
     try:
         with sql_told(what, hint, refused):
             yield
@@ -49,6 +48,11 @@ def only_reading(
         with suppress(sqlite3.ProgrammingError):  # closed before the last row was read
             connection.set_authorizer(None)
             connection.set_progress_handler(None, 0)
+
+
+def heed_signals(connection: "sqlite3.Connection") -> None:
+    """Let Python look for signals while SQLite works, as it does between its own steps: else Ctrl-C would wait for it."""
+    connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_LOOKS)
 
 
 @contextmanager
