@@ -226,6 +226,30 @@ class Store(StoreReader):
             definition = parse_decider(decider, os.getcwd())
         return deciding_by(self.config, definition, self._state_by, stream, timeout=timeout)
 
+    def undo(self, stream: str, version: int, *, timeout: float | None = TIMEOUT) -> list[dict[str, Any]]:
+        """Return the events that would compensate one, as lines for ``append --from``; nothing is stored.
+
+        They say what stream they are for, and expect the version that it is at; the same event is not compensated twice.
+
+        Raises:
+            NotFound: If there is no such event, or nothing says how it is undone.
+            Rejected: If the decider refuses.
+            CodeFailed: If what undoes it fails.
+        """
+        from evcli.write_side.undoing import compensate, nothing_undoes
+
+        event = self.event(check_writable(stream), version)
+        decider = self.config.decider_if_any(stream)
+        states = decider.state_by(self.config.definition_for(stream)) if decider else None
+        line = self.timeline(stream, definition=states)
+        now = StreamState(stream, line.version, line.state_at(line.version))
+        load = decider.load if decider else None
+        rules = self.config.undo_for(stream)
+        found = compensate(event, line.state_at(version - 1), now, rules=rules, load_decider=load, timeout=timeout)
+        if found is None:
+            raise nothing_undoes(event)
+        return found
+
     def command_worker(
         self, report: "Report", *, jobs: int = 1, timeout: float | None = TIMEOUT, lock_wait: float = 10.0
     ) -> "CommandWorker":

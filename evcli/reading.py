@@ -262,16 +262,23 @@ class StoreReader:
     # time travel
 
     def timeline(
-        self, stream: str, *, reducer: str | None = None, progress: "Callable[[int, int], None] | None" = None
+        self,
+        stream: str,
+        *,
+        reducer: str | None = None,
+        definition: ReducerDefinition | None = None,
+        progress: "Callable[[int, int], None] | None" = None,
     ) -> "Timeline":
-        """Return a stream's states at any version; asking for them saves nothing. ``progress`` is told how it goes on.
+        """Return a stream's states at any version; asking for them saves nothing.
+
+        ``definition`` takes the place of ``reducer``; ``progress`` is told how it goes on.
 
         Raises:
             StreamNotFound: If there is no such stream.
         """
         from evcli.time_travel.timeline import Timeline
 
-        definition, end = self.definition(check_name(stream), reducer), self.head().position
+        definition, end = definition or self.definition(check_name(stream), reducer), self.head().position
         found = Timeline(self.log, stream, definition, cache=self._cache, end=end, progress=progress)
         if not found.version:
             raise StreamNotFound(stream)

@@ -36,6 +36,7 @@ COMMANDS: Final = (
     Command("query rows", "query_rows", "the rows of a view that a SQL expression selects"),
     Command("query sql", "query_sql", "a SQL select over the views"),
     Command("do", "do", "run a command through its decider"),
+    Command("undo", "undo", "the events that would compensate one, to append"),
     Command("submit", "submit", "put a command into the queue, for a worker to handle"),
     Command("view list", "view_list", "the views, and how each one stands"),
     Command("view status", "view_status", "how one view stands"),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from evcli.domain.conditions import Condition, make_condition
+from evcli.domain.events import Event
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.values import Json, kind_of
 from evcli.errors import Usage
@@ -63,6 +64,15 @@ class Decider(Protocol):
         Raises:
             Rejected: If nothing may follow.
             Usage: If the command is none, or its arguments are wrong.
+            CodeFailed: If it fails.
+        """
+        ...
+
+    def undo(self, event: Event, state: Json, *, timeout: float | None) -> Any:  # noqa: ANN401 (the user's)
+        """Return what compensates an event, in the state that its stream is in now; None if it does not say.
+
+        Raises:
+            Rejected: If nothing may.
             CodeFailed: If it fails.
         """
         ...

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import isfinite
 from typing import Any, Final
 
@@ -112,7 +112,7 @@ def _at_places(change: Change) -> Operator:
 
 def _compile_change(change: Change, place: str, definition: Json, key: str) -> Step:
     tokens = _parse_place(place, key)
-    read = _compile_value(definition, key)
+    read = compile_value(definition, key)
     sample = read({})  # no event at all: what does not depend on one can be checked now
     if sample is not MISSING:
         try:
@@ -231,12 +231,17 @@ def _array(old: Json, operator: str, place: str) -> Json:
 # values and keys
 
 
-def _compile_value(definition: Json, key: str) -> Read:
+def compile_value(definition: Json, key: str, members: Collection[str] = _EVENT_MEMBERS) -> Read:
+    """Compile the right side of a rule: a pointer into what has these ``members``, an array or object of such, or itself.
+
+    Raises:
+        BadRule: If it is wrong; ``key`` is where it stands.
+    """
     if isinstance(definition, str) and definition.startswith("/"):
-        find = compile_pointer(_parse_event_pointer(definition, key))
+        find = compile_pointer(_parse_event_pointer(definition, key, members))
         return lambda event: found if type(found := find(event)) in _ATOMS else copy_json(found)
     if isinstance(definition, list):
-        elements = [_compile_value(element, key) for element in definition]
+        elements = [compile_value(element, key, members) for element in definition]
         return lambda event: [found for read in elements if (found := read(event)) is not MISSING]
     if not isinstance(definition, dict):
         constant = _constant(definition, key)
@@ -246,16 +251,16 @@ def _compile_value(definition: Json, key: str) -> Read:
             raise BadRule(key, "beside 'literal' there can be nothing; an object that has it is { literal = { … } }")
         literal = _constant(definition["literal"], _join(key, "literal"))
         return lambda _event: copy_json(literal)
-    members = [(name, _compile_value(member, _join(key, name))) for name, member in definition.items()]
-    return lambda event: {name: found for name, read in members if (found := read(event)) is not MISSING}
+    found = [(name, compile_value(member, _join(key, name), members)) for name, member in definition.items()]
+    return lambda event: {name: value for name, read in found if (value := read(event)) is not MISSING}
 
 
-def _parse_event_pointer(text: str, key: str) -> tuple[str, ...]:
+def _parse_event_pointer(text: str, key: str, members: Collection[str]) -> tuple[str, ...]:
     try:
         tokens = parse_pointer(text)
     except Usage as error:
         raise BadRule(key, str(error)) from None
-    if tokens[0] not in _EVENT_MEMBERS:
+    if tokens[0] not in members:
         instead = f'it is "/data{text}", or for the text itself {{ literal = {json.dumps(text, ensure_ascii=False)} }}'
         raise BadRule(key, f"an event has no member {tokens[0]!r}; perhaps {instead}")
     return tokens

@@ -24,16 +24,20 @@ from evcli.project.toml_file import Keys, TomlFile, parse_keys
 from evcli.project.trust import require_trust
 
 if TYPE_CHECKING:
+    from evcli.domain.undoing import Undo
     from evcli.project.deciders import DeciderDefinition
     from evcli.project.view_definitions import ViewDefinition
 
 DEFAULT_REDUCER: Final = "merge"
-_STREAM_KEYS: Final = ("reducer", "decider", "initial")
+_STREAM_KEYS: Final = ("reducer", "decider", "undo", "initial")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """What a ``[streams."PATTERN"]`` table says; ``line`` is that of its reducer, ``permit`` is asked before its decider runs."""
+    """What a ``[streams."PATTERN"]`` table says.
+
+    ``line`` is that of its reducer; ``permit`` is asked before its decider runs; ``undo`` is what it declares of undoing.
+    """
 
     pattern: str
     matches: Callable[[str], bool]
@@ -41,6 +45,7 @@ class StreamConfig:
     decider: str | None
     permit: Permission
     line: int
+    undo: "Undo | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +76,29 @@ class Config:
         Raises:
             NotFound: If it has none.
         """
+        decider = self.decider_if_any(stream)
+        if decider is not None:
+            return decider
         found = next((entry for entry in self.streams if entry.matches(stream)), None)
-        if found is not None and found.decider is not None:
-            from evcli.project.deciders import define_decider
-
-            return define_decider(found.decider, os.path.dirname(os.path.abspath(self.path)), found.permit)
         place = f'[streams."{found.pattern if found else "PATTERN"}"]'
         raise NotFound(
             f"nothing decides on commands to {stream}",
             f'name a decider in {self.path or CONFIG_FILE}: {place} decider = "bank.py" (evcli help deciders)',
             stream=stream,
         )
+
+    def decider_if_any(self, stream: str) -> "DeciderDefinition | None":
+        """Return what decides on the commands to a stream; None if nothing does."""
+        found = next((entry for entry in self.streams if entry.matches(stream)), None)
+        if found is None or found.decider is None:
+            return None
+        from evcli.project.deciders import define_decider
+
+        return define_decider(found.decider, os.path.dirname(os.path.abspath(self.path)), found.permit)
+
+    def undo_for(self, stream: str) -> "Undo | None":
+        """Return what is declared of undoing a stream's events, as the first pattern that matches has it."""
+        return next((entry.undo for entry in self.streams if entry.matches(stream)), None)
 
     def view(self, name: str) -> "ViewDefinition":
         """Return the definition of a view.
@@ -186,7 +203,18 @@ def _read_stream(file: TomlFile, pattern: str, value: Any, state_root: str | Non
         require_trust(file.path, what, state_root)
 
     definition = _read_reducer(file, keys, table, state_root)
-    return StreamConfig(pattern, matches, definition, decider, permit, file.line_of((*keys, "reducer")))
+    undo = _read_undo(file, (*keys, "undo"), table["undo"]) if "undo" in table else None
+    return StreamConfig(pattern, matches, definition, decider, permit, file.line_of((*keys, "reducer")), undo)
+
+
+def _read_undo(file: TomlFile, keys: Keys, value: Any) -> "Undo":  # noqa: ANN401 (a TOML value)
+    from evcli.domain.rules import BadRule
+    from evcli.domain.undoing import compile_undo
+
+    try:
+        return compile_undo(file.table(keys, value))
+    except BadRule as error:
+        file.fail((*keys, *parse_keys(error.key)), error.problem)
 
 
 def _read_reducer(file: TomlFile, keys: Keys, table: dict[str, Any], state_root: str | None) -> ReducerDefinition:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from evcli.domain.commands import Command, Decider
+from evcli.domain.events import Event
 from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.domain.values import Json, copy_json
 from evcli.errors import CodeFailed, OverTime, Refused, Rejected, Usage
@@ -72,9 +73,19 @@ class PythonDecider:
 
     def decide(self, command: Command, state: Json, *, timeout: float | None) -> Any:  # noqa: ANN401 (the user's)
         """Return what the file's function returns; see `Decider`."""
+        return self._run(lambda: self._call(command, copy_json(command.data), state), timeout)
+
+    def undo(self, event: Event, state: Json, *, timeout: float | None) -> Any:  # noqa: ANN401 (the user's)
+        """Return what the file's ``undo(event, state)`` returns, if it has one; see `Decider`."""
+        if not self._code.has("undo"):
+            return None
+        function = self._code.function("undo")
+        return self._run(lambda: function(copy_json(event), state), timeout)
+
+    def _run(self, call: Callable[[], Any], timeout: float | None) -> Any:  # noqa: ANN401 (the user's)
         try:
             with time_limit(timeout), self._code.running():
-                returned = self._call(command, copy_json(command.data), state)
+                returned = call()
                 # A generator runs only now, and in the same surroundings.
                 return list(returned) if isinstance(returned, Iterator) else returned
         except (Rejected, Usage, OverTime):
@@ -124,6 +135,10 @@ class ProgramDecider:
             return [loads(check_json(line)) for line in decode(done.stdout).splitlines() if line.strip()]
         except Refused as error:
             raise CodeFailed(f"what it printed is no event: {error.message}", "print one JSON object a line") from error
+
+    def undo(self, event: Event, state: Json, *, timeout: float | None) -> Any:  # noqa: ANN401 (the protocol's)
+        """Say nothing: a program decides on commands only."""
+        del event, state, timeout
 
 
 class PythonDeciderDefinition:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from evcli.domain.commands import ATTEMPTS, Command, Decider, Request
-from evcli.domain.events import Write
+from evcli.domain.events import Event, Write
 from evcli.domain.queue import ACCEPTED, PARKED, QUEUE, QUEUE_REDUCER, REJECTED, Queued, done_key, listed, parked_key
 from evcli.domain.values import Json
 from evcli.errors import (
@@ -225,6 +225,9 @@ class _Guarded:
             return self._decider.decide(command, state, timeout=timeout)
         finally:
             self._attempts.end(self._key)
+
+    def undo(self, event: Event, state: Json, *, timeout: float | None) -> Any:  # noqa: ANN401 (the decider's)
+        return self._decider.undo(event, state, timeout=timeout)
 
 
 def _lanes(pending: Sequence[Queued]) -> list[list[Queued]]:

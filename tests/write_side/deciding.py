@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evcli.domain.commands import Command, Request
+from evcli.domain.events import Event
 from evcli.domain.queue import QUEUE
 from evcli.domain.reducers import ReducerDefinition
 from evcli.domain.values import Json
@@ -33,6 +34,9 @@ class _Function:
     def decide(self, command: Command, state: Json, *, timeout: float | None) -> Any:
         del timeout
         return self._decide(command, state)
+
+    def undo(self, event: Event, state: Json, *, timeout: float | None) -> Any:
+        raise NotImplementedError
 
 
 def by(store: EventStore, decide: Decide) -> Deciding:
