@@ -12,6 +12,7 @@ from evcli.read_side.states import resume_at, snapshots_of
 from evcli.replay import StreamState, freeze_state
 from evcli.storage.codec import freeze, loader, loads
 from evcli.storage.contract import Chunk, EventStore
+from evcli.time_travel.line_window import LineWindow
 
 LEAST_SPACING: Final = 256
 _MOST_KEPT: Final = 256
@@ -69,6 +70,7 @@ class Stepper:
         self._end = end
         self._snapshots = snapshots_of(store, stream, definition, cache, notes=False)
         self._reducer = definition.load()
+        self._lines = LineWindow(store, stream, end=end, version=info.version)
         self._kept = _Checkpoints()
         self._live: _Reached | None = None
         self.stop = self._begin()
@@ -98,7 +100,7 @@ class Stepper:
         start, chunks = self._start(version)
         self._live = None  # until the fold has got there, it is nobody's state
         line, state, at = b"", start.state, start.version
-        for lines in self._pieces(chunks):
+        for lines in self._pieces(self._lines.between(start.version, version, chunks)):
             state = self._reducer.fold(state, map(loader(), lines))
             at, line = at + len(lines), lines[-1]
             self._kept.offer(_Reached(at, state))
@@ -117,8 +119,8 @@ class Stepper:
         start, _ = self._start(self.stop.version + 1)
         at, state = start
         self._live, load = None, loader()
-        for chunk in self._store.read_stream(self.stream, end=self._end, after=at):
-            for line in chunk.lines:
+        for lines in self._lines.between(at, self.version):
+            for line in lines:
                 state = self._reducer.fold(state, (load(line),))
                 at += 1
                 if at > self.stop.version and (at == self.version or is_reached(state)):
@@ -138,8 +140,8 @@ class Stepper:
         self._live = live
         return self.stop
 
-    def _start(self, version: int) -> tuple["_Reached", Iterable[Chunk]]:
-        """Return the nearest state before a version, which may be changed, and what comes after it."""
+    def _start(self, version: int) -> tuple["_Reached", Iterable[Chunk] | None]:
+        """Return the nearest state before a version, which may be changed, and what comes after it, if that was read."""
         start = self._kept.before(version) or _Reached(0, self._reducer.initial())
         if self._live is not None and start.version < self._live.version < version:
             start = self._live
@@ -151,13 +153,13 @@ class Stepper:
                 resumed = resume_at(self._store, self.stream, snapshot, end=self._end, to=version)
                 if resumed is not None:
                     return _Reached(at, loads(snapshot.text)), resumed.chunks
-        return start, self._store.read_stream(self.stream, end=self._end, after=start.version, to=version)
+        return start, None
 
-    def _pieces(self, chunks: Iterable[Chunk]) -> Iterator[list[bytes]]:
+    def _pieces(self, parts: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
         size = max(LEAST_SPACING, self._reducer.batch)
-        for chunk in chunks:
-            for first in range(0, len(chunk.lines), size):
-                yield chunk.lines[first : first + size]
+        for lines in parts:
+            for first in range(0, len(lines), size):
+                yield lines[first : first + size]
 
 
 class _Reached(NamedTuple):
