@@ -1,7 +1,7 @@
 """What the commands of time travel have in common: what a name means, and how an event and its changes are shown."""
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -17,8 +17,8 @@ AsView = Annotated[
     bool, typer.Option("--view", "--views", help="The name is a view's, although a stream has it as well")
 ]
 
-_CAUSE_COLUMNS = ("version", "time", "type", "actor", "path", "before", "after")
-_LEAF_COLUMNS = ("path", "value", "event", "time", "type", "actor")
+_CAUSE_COLUMNS: Final = ("version", "time", "type", "actor", "path", "before", "after")
+_LEAF_COLUMNS: Final = ("path", "value", "event", "time", "type", "actor")
 
 
 class Shown(NamedTuple):
@@ -48,19 +48,25 @@ def is_view(context: Context, name: str, *, view: bool) -> bool:
 
 
 def print_events(context: Context, shown: Iterable[Shown], *, single: bool) -> int:
-    """Print events with what they changed, and return how many there were; ``single`` prints one as itself."""
+    """Print events with what they changed, as they come, and return how many there were; ``single`` prints one as itself."""
     out, count = context.out, 0
-    if out.format in ("table", "csv"):
+
+    def counted() -> Iterator[Shown]:
+        nonlocal count
         for one in shown:
-            _print_for_people(context, one, is_first=count == 0)
             count += 1
-        return count
-    texts = [_as_json(one) for one in shown]
-    if not single:
-        out.texts(texts)
-    elif texts or out.format == "json":
-        out.json_text(texts[0] if texts else b"null")
-    return len(texts)
+            yield one
+
+    if out.format in ("table", "csv"):
+        for one in counted():
+            _print_for_people(context, one, is_first=count == 1)
+    elif not single:
+        out.texts(map(_as_json, counted()))
+    else:
+        texts = list(map(_as_json, counted()))
+        if texts or out.format == "json":
+            out.json_text(texts[0] if texts else b"null")
+    return count
 
 
 def print_causes(context: Context, causes: Iterable[Cause], *, single: bool, key: str | None = None) -> int:

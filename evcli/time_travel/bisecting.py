@@ -182,7 +182,7 @@ def _view_steps(view: ViewTimeline, check: Check, good: int) -> Iterator[_Judged
 
 
 def _require_good_rows(name: str, rows: Iterable[Subject], check: Check, good: int) -> None:
-    verdicts = [check.judge(row) for row in rows]
+    verdicts = [verdict for row in rows if (verdict := check.judge(row)) != "skip"]
     if verdicts[-1:] == ["bad"]:
         raise _not_good(f"position {good} of view {name}")
 
