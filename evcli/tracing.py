@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from evcli.domain.events import Event, parse_place
+from evcli.domain.events import Event, parse_place, was_keyed
+from evcli.domain.queue import QUEUE
 from evcli.domain.traces import Broken, Traced, cause_place, grow
 from evcli.storage.codec import loader, loads
 from evcli.storage.contract import EventStore
@@ -39,7 +40,10 @@ def trace_event(store: EventStore, line: bytes, *, end: int) -> list[Traced]:
 
 
 def trace_conversation(store: EventStore, key: str, *, end: int) -> list[Traced]:
-    """Return the events whose correlation or id is ``key``, as trees; an event whose cause is not among them is a root."""
+    """Return the events whose correlation or id is ``key``, as trees; an event whose cause is not among them is a root.
+
+    What was stored under an id is all of it, and a submitted command's id stands for the command too.
+    """
     return grow(_events_of(store, key, end))
 
 
@@ -91,10 +95,16 @@ def _effects_of(store: EventStore, root: Event, end: int) -> Iterator[tuple[Even
 
 
 def _events_of(store: EventStore, key: str, end: int) -> Iterator[tuple[Event, bytes]]:
-    load, text = loader(), json.dumps(key, ensure_ascii=False).encode(errors="surrogateescape")
+    load, text = loader(), json.dumps(key, ensure_ascii=False)[:-1].encode(errors="surrogateescape")
     for lines in store.read_all(end=end):
         for line in lines:
             if text in line or b"\\" in line:
                 event: Event = load(line)
-                if key in (event.get("id"), event.get("meta", {}).get("correlation")):
+                if _is_about(event, key):
                     yield event, line
+
+
+def _is_about(event: Event, key: str) -> bool:
+    if event["stream"] == QUEUE and event["data"]["id"] == key:  # a submitted command, or what became of it
+        return True
+    return event.get("meta", {}).get("correlation") == key or was_keyed(event, key)

@@ -83,6 +83,13 @@ def test_a_correlation_gives_its_events_as_trees(store: Store) -> None:
     assert shape(store.trace("T-2")) == "0:b@2(outside)"
 
 
+def test_an_id_gives_all_that_was_stored_under_it(store: Store) -> None:
+    for key in ("k", "k#x", "kk", "k#0", "K"):
+        store.append(f"a-{key[-1]}{len(key)}", [("t", {}), ("t", {})], id=key)
+    assert shape(store.trace("k")) == "0:a-k1@1 0:a-k1@2"
+    assert shape(store.trace("k#2")) == "0:a-k1@2"
+
+
 def test_a_correlation_may_look_like_the_place_of_an_event(store: Store) -> None:
     store.append("a", [{"type": "t", "meta": {"correlation": "job@7"}}, {"type": "t", "meta": {"correlation": "a@1"}}])
     assert shape(store.trace("job@7")) == "0:a@1"

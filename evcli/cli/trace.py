@@ -21,12 +21,16 @@ Mermaid = Annotated[bool, typer.Option("--mermaid", help="Print a flowchart, as 
 
 
 def run(context: Context, what: What, mermaid: Mermaid = False) -> None:  # noqa: FBT002
-    """Print the tree of causes and effects in which an event stands, or the trees of one conversation.
+    """Print what led to an event and what came of it, as a tree; or the events of one conversation, as trees.
 
-    An event follows from the one that its meta names as cause (--cause, and by itself for what 'evcli work' stores), and
-    belongs to the conversation that it names as correlation. STREAM@VERSION: up to the first cause, then all that came of
-    it; * marks the event. ID: all events that have it as correlation or id. With -o json an array of the roots, each
-    {"event":…,"children":[…]}; as lines {"depth":…,"event":…}; with -r the stored lines. A cause that is none is told of.
+    An event's meta names the one that led to it (--cause of append, do and submit), and what it is part of
+    (--correlation); what follows from a submitted command has that as its cause. STREAM@VERSION gives the whole tree
+    from the first cause on, with a * at the event. ID gives all events that have it as correlation or id. Where a cause
+    is missing, or is none, a tree begins and says so.
+
+    -o json is an array of the roots, each {"event":…,"children":[…]}; in a pipe it is a line for each event,
+    {"depth":…,"event":…}; -r gives the stored lines. What is marked has "asked", and a cause that does not stand above
+    its event is told of in "cause": missing, malformed, later (than the event), or outside (of the conversation).
     """
     if mermaid and context.out.requested:
         raise Usage("--mermaid and -o do not go together", "leave out one of them")

@@ -10,6 +10,7 @@ from evcli.domain.pointers import parse_pointer
 from evcli.errors import Usage
 
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,18}")
+_NUMBER: Final = re.compile(r"(?:#[1-9][0-9]*)?")
 
 
 class Event(TypedDict):
@@ -93,3 +94,9 @@ def with_id(write: Write, key: str) -> Write:
     """Return the write with ``key`` as the id of its first event, ``key#2`` of its second, and so on."""
     keyed = [event._replace(id=f"{key}#{n}" if n > 1 else key) for n, event in enumerate(write.events, 1)]
     return write._replace(events=keyed)
+
+
+def was_keyed(event: Event, key: str) -> bool:
+    """Say whether an event has an id that `with_id` gives with ``key``."""
+    found = event.get("id")
+    return found is not None and found.startswith(key) and _NUMBER.fullmatch(found, len(key)) is not None

@@ -132,6 +132,7 @@ def test_what_follows_from_a_submitted_command_has_the_command_as_its_cause(bank
         "...evcli/commands@2",
     ]
     assert places(bank, "o-1") == places(bank, "accounts/bob@1") == tree
+    assert places(bank, "c-1") == [place[2:] for place in tree[2:]]
 
 
 def test_a_submitted_command_without_a_cause_begins_a_conversation_under_its_id(bank: Evcli) -> None:
