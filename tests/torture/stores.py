@@ -58,7 +58,8 @@ def take(root: str) -> Files:
             if entry.is_dir(follow_symlinks=False):
                 pending.append(entry.path)
             else:
-                found[entry.path[len(root) + 1 :]] = Path(entry.path).read_bytes()
+                with open(entry.path, "rb", buffering=0) as file:
+                    found[entry.path[len(root) + 1 :]] = file.read()
     return found
 
 
@@ -80,14 +81,15 @@ def put(root: str, files: Mapping[str, bytes], *, over: Mapping[str, bytes] | No
             Path(path).write_bytes(text)
 
 
-def all_lines(store: EventStore, *, after: int = 0) -> list[bytes]:
-    """Return the lines of all streams with positions above ``after``, in global order."""
-    return [line for lines in store.read_all(end=store.head().position, after=after) for line in lines]
+def all_lines(store: EventStore, *, end: int | None = None) -> list[bytes]:
+    """Return the lines of all streams up to position ``end`` (default: the store's), in global order."""
+    end = store.head().position if end is None else end
+    return [line for lines in store.read_all(end=end) for line in lines]
 
 
-def stream_lines(store: EventStore, stream: str) -> list[bytes]:
-    """Return the lines of one stream."""
-    return [line for chunk in store.read_stream(stream, end=store.head().position) for line in chunk.lines]
+def stream_lines(store: EventStore, stream: str, *, end: int) -> list[bytes]:
+    """Return the lines of one stream up to position ``end``."""
+    return [line for chunk in store.read_stream(stream, end=end) for line in chunk.lines]
 
 
 def sample(sizes: Mapping[str, int], wanted: int, seed: int) -> Iterator[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -282,4 +283,4 @@ def judge_write(file: bytes, part: Region) -> str:
 
 def _only_holes(text: bytes, offset: int) -> bool:
     """Say whether every run of NULs ends at a multiple of 512 bytes of the file, or at its end."""
-    return all((offset + at) % SECTOR == 0 for at in range(1, len(text)) if text[at] and not text[at - 1])
+    return all((offset + run.end()) % SECTOR == 0 for run in re.finditer(rb"\0(?=[^\0])", text))

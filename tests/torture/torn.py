@@ -13,12 +13,15 @@ import gc
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from evcli.errors import Damaged
 from evcli.storage.local import LocalStore
 from tests.torture.rig import Figures, Rig, Tier
 from tests.torture.stores import Files, all_lines, in_parts, one_look, put, sample, stream_lines, take, workshop
 from tests.torture.tearing import JOURNAL, Region, State, judge_write, make_groups, make_scenes, write_of
+
+Found = TypeVar("Found")
 
 # what does come of it
 
@@ -52,14 +55,15 @@ class _Check:
     def _read(self, state: State) -> None:
         scene, store = state.scene, LocalStore(self._root, allow_network_fs=True)
         truth = scene.earlier + (scene.lines if state.outcome == "kept" else [])
-        lines = _lines_or_none(partial(all_lines, store))
+        end = _or_none(lambda: store.head().position)  # one look for all: nobody is writing
+        lines = None if end is None else _or_none(partial(all_lines, store, end=end))
         if state.outcome != "damaged":
             self._compare(state, "read_all", lines, truth)
         elif lines is not None and (lines != scene.earlier or state.files["lock"] == scene.files["lock"]):
             self._find("partial", state, f"read_all gave {len(lines)} lines and no error")
         for part in scene.regions[1:]:
             stream = part.file[8:-6]
-            lines = _lines_or_none(partial(stream_lines, store, stream))
+            lines = None if end is None else _or_none(partial(stream_lines, store, stream, end=end))
             if state.outcome != "damaged":
                 self._compare(state, f"read {stream}", lines, _of_stream(stream, truth))
             elif lines is not None and (
@@ -120,7 +124,7 @@ def _concerns(state: State, part: Region) -> bool:
     return judge_write(state.files.get(part.file, b""), part) == "damaged"
 
 
-def _lines_or_none(read: Callable[[], list[bytes]]) -> list[bytes] | None:
+def _or_none(read: Callable[[], Found]) -> Found | None:
     try:
         return read()
     except Damaged:
