@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from evcli.cli.extents import Extents
@@ -62,8 +63,10 @@ class SpecChecks:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._closing.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.__exit__(kind, error, trace)
 
     def check(self, outcome: "Outcome", choice: "Choice", chosen: "Chosen") -> "Finding | None":
         """Return what comes out otherwise of a spec that ran: in its stream's states, or of its command.

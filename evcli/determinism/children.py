@@ -1,6 +1,7 @@
 """The processes that fold and decide in other surroundings, as the one that compares them talks to them."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ _PACKAGES: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 # Not by -m, for which whatever lies in the working directory would come before the standard library.
 _PROGRAM: Final = "import sys; sys.path.append({!r}); from evcli.determinism.child import main; main()"
 _GRACE: Final = 5.0
+_SHORT_GRACE: Final = 0.2
 
 
 class Child:
@@ -39,6 +41,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._said,
             env=environment(surroundings, os.environ, locales),
+            start_new_session=True,  # so that it can be ended with all that it runs
         )
         shift = 0 if faketime else surroundings.shift
         self.tell({"choice": choice.as_json(), "shift": shift, "resumes": surroundings.resumes})
@@ -46,17 +49,18 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """End it, as it ends by itself where nothing more can come; or else by force."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End it, as it ends by itself where nothing more can come; or else by force, soon where something went wrong."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
         try:
-            self._process.wait(_GRACE)
+            self._process.wait(_GRACE if kind is None else _SHORT_GRACE)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._said.close()
 

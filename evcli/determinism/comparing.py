@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from hashlib import sha256
+from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from evcli.determinism.child import LOST
@@ -93,8 +94,10 @@ class Comparison:
             self._closing = opening.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._closing.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.__exit__(kind, error, trace)
 
     def check_history(self, history: History, cached: Iterable[Snapshot] = ()) -> Finding | None:
         """Return the first event after which a fold comes out otherwise; None if none does.

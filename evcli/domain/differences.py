@@ -37,12 +37,16 @@ def diff_rows(expected: Json, actual: Json) -> list[list[Part]]:
     """Lay out what differs between two JSON values as the lines of a unified diff, to be composed and coloured."""
     from difflib import unified_diff
 
-    one, other = (
-        json.dumps(value, indent=2, ensure_ascii=False).splitlines() for value in (expected, _align(actual, expected))
+    lines = unified_diff(
+        _lines(expected), _lines(_align(actual, expected)), "expected", "actual", lineterm="", n=_NEARBY
     )
-    lines = unified_diff(one, other, "expected", "actual", lineterm="", n=_NEARBY)
     styles: dict[str, Style] = {"-": "red", "+": "green", "@": "dim"}
     return [[(sanitise(line), styles.get(line[:1], "plain"))] for line in lines if not line.startswith("@@")]
+
+
+def _lines(value: Json) -> list[str]:
+    """Lay a value out, without the commas at the ends of lines: where something follows is no difference."""
+    return [line.removesuffix(",") for line in json.dumps(value, indent=2, ensure_ascii=False).split("\n")]
 
 
 def _element(array: list[Json], index: int) -> Json:

@@ -31,7 +31,12 @@ def test_the_first_difference_leads_to_what_differs_and_there_is_none_where_noth
 
 def test_a_diff_shows_neither_another_order_of_members_nor_another_spelling() -> None:
     shown = _texts({"a": 1, "b": 2, "c": [5]}, {"c": [5.0], "b": 3, "a": 1})
-    assert [line for line in shown if line[0] in "+-"] == ["--- expected", "+++ actual", '-  "b": 2,', '+  "b": 3,']
+    assert [line for line in shown if line[0] in "+-"] == ["--- expected", "+++ actual", '-  "b": 2', '+  "b": 3']
+
+
+def test_a_diff_shows_no_line_for_a_comma() -> None:
+    shown = _texts({"a": 1}, {"a": 1, "b": 2})
+    assert [line for line in shown if line[0] in "+-"] == ["--- expected", "+++ actual", '+  "b": 2']
 
 
 def test_a_diff_says_nothing_that_a_terminal_obeys() -> None:
