@@ -12,12 +12,11 @@ from evcli.determinism.surroundings import AS_IT_IS, OTHERS, has_faketime, insta
 from evcli.domain.differences import Difference, first_difference
 from evcli.domain.events import Event, place_of
 from evcli.domain.pointers import MISSING
-from evcli.domain.terminal import bare
 from evcli.domain.values import Json
 from evcli.errors import CodeFailed
 from evcli.project.choosing import Choice
 from evcli.specs.model import Spec
-from evcli.storage.codec import canonical, loads
+from evcli.storage.codec import canonical, dump, loads
 from evcli.storage.snapshots import Snapshot
 
 _PLACES: Final = 64
@@ -227,12 +226,5 @@ def _finding(event: Event | None, how: str, difference: Difference | None) -> Fi
 
 
 def _shown(value: Json) -> str:
-    text = "nothing" if value is MISSING else bare(value) if not isinstance(value, str) else repr_json(value)
+    text = "nothing" if value is MISSING else dump(value).decode()
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
-
-
-def repr_json(value: str) -> str:
-    """Return a string as JSON spells it."""
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
