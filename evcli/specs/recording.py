@@ -1,7 +1,8 @@
 """Cutting a spec out of real history: what a command met, and what came of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
+from itertools import takewhile
 from typing import Any, Final
 
 from evcli.domain.events import Event, place_of
@@ -19,8 +20,9 @@ _FOLLOWED: Final = ("type", "data", "v")
 def record_spec(store: EventStore, event: Event, definition: ReducerDefinition) -> dict[str, Any]:
     """Cut out the spec that tells of one event, and return it as the object that a spec file has.
 
-    Where the event's commit follows from a command, the spec has the events before it in every stream that the commit
-    wrote to, since a decider may have expected something of each; then the command; then what followed. Else it has the
+    Where the event's commit follows from a command, the spec has the events before it in the command's stream, and in
+    every one that the commit wrote to, since a decider may have expected something of each; then the command; then what
+    followed. Else it has the
     stream's events up to this one, and the state after them.
 
     Args:
@@ -41,11 +43,16 @@ def record_spec(store: EventStore, event: Event, definition: ReducerDefinition) 
         state = loads(to_json(replay_stream(store, stream, definition.load(), end=end, to=version)))
         given = [_members(each, _GIVEN, stream) for each in events]
         return {"name": place_of(event), "stream": stream, "given": given, "then": {"state": state}}
-    target = commit[0]["stream"]
-    before = [_members(each, _GIVEN, target) for each in _events_before(store, commit)]
-    then = [_members(each, _FOLLOWED, target) for each in commit]
-    name = f"{place_of(commit[0])} {command['type']}"
-    return {"name": name, "stream": target, "given": before, "when": command, "then": then}
+    target = command.get("stream", commit[0]["stream"])
+    streams = dict.fromkeys((target, *(each["stream"] for each in commit)))
+    before = _events_before(store, streams, commit[0]["position"])
+    return {
+        "name": f"{place_of(commit[0])} {command['type']}",
+        "stream": target,
+        "given": [_members(each, _GIVEN, target) for each in before],
+        "when": {"type": command["type"], "data": command["data"]},
+        "then": [_members(each, _FOLLOWED, target) for each in commit],
+    }
 
 
 def _commit_of(store: EventStore, stream: str, version: int) -> list[Event]:
@@ -62,14 +69,13 @@ def _commit_of(store: EventStore, stream: str, version: int) -> list[Event]:
     raise AssertionError("an event was there and is not")
 
 
-def _events_before(store: EventStore, commit: Sequence[Event]) -> Iterator[Event]:
-    """Yield the earlier events of the streams that a commit wrote to, in global order."""
-    firsts: dict[str, int] = {}
-    for event in commit:
-        firsts.setdefault(event["stream"], event["version"] - 1)
+def _events_before(store: EventStore, streams: Iterable[str], position: int) -> Iterator[Event]:
+    """Yield the events of streams before a position, in global order."""
     end = store.head().position
-    streams = [read_events(store, stream, end=end, to=last) for stream, last in firsts.items() if last]
-    return merge(*streams, key=lambda event: event["position"])
+    each = (
+        takewhile(lambda event: event["position"] < position, read_events(store, stream, end=end)) for stream in streams
+    )
+    return merge(*each, key=lambda event: event["position"])
 
 
 def _members(event: Event, names: Sequence[str], stream: str) -> dict[str, Any]:

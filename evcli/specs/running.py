@@ -190,7 +190,9 @@ def _actual(spec: Spec, ran: Ran, *, with_state: bool) -> dict[str, Json]:
 def _own(event: Event, spec: Spec) -> dict[str, Any]:
     """Return what a decider has said of an event: its meta without what evcli adds to it."""
     assert spec.when is not None
-    told = {"correlation": CORRELATION, "command": {"type": spec.when.type, "data": spec.when.data}}
+    command = {"type": spec.when.type, "data": spec.when.data}
+    command |= {} if event["stream"] == spec.stream else {"stream": spec.stream}
+    told = {"correlation": CORRELATION, "command": command}
     meta = {name: value for name, value in event.get("meta", {}).items() if told.get(name, MISSING) != value}
     found = {"stream": event["stream"], "type": event["type"], "data": event["data"], "meta": meta}
     return found | ({"v": event["v"]} if "v" in event else {})

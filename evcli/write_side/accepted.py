@@ -57,7 +57,8 @@ def find_earlier(store: EventStore, request: Request, *, lock_wait: float = 10.0
         time.sleep(_PAUSE)
     commit = commit_around(store, event["position"])
     recorded = recorded_command(commit[0] if event["stream"] == ELSEWHERE else event)
-    if recorded is None or not same_json(recorded, {"type": command.type, "data": command.data}):
+    asked = {"type": command.type, "data": command.data}
+    if recorded is None or not same_json({name: recorded[name] for name in asked}, asked):
         raise IdReused(
             f"the id {request.id!r} stands in {place_of(event)} for something else",
             "use a new id for a new command",
@@ -100,7 +101,10 @@ def _elsewhere_key(request: Request) -> str:
 
 
 def recorded_command(event: Event) -> dict[str, Any] | None:
-    """Return the command that led to an event, as its ``meta`` has it: ``type`` and ``data``; None if it has none."""
+    """Return the command that led to an event, as its ``meta`` has it: ``type`` and ``data``; None if it has none.
+
+    It has a ``stream`` too where it was for another one than the event's.
+    """
     found = event.get("meta", {}).get("command")
     return found if isinstance(found, dict) and {"type", "data"} <= found.keys() else None
 

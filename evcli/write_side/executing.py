@@ -185,12 +185,13 @@ def _tell(writes: Sequence[Write], request: Request) -> list[Write]:
     One id is enough, since they are stored together; and in another stream it may be that of another stream's command.
     """
     command = request.command
-    told = f'{{"type":{json.dumps(command.type, ensure_ascii=False)},"data":{command.text}}}'
     found = [write._replace(events=[with_meta(event, request.meta) for event in write.events]) for write in writes]
     for write, given in zip(found[:1], writes, strict=False):
+        is_own = write.stream == command.stream
+        stream = "" if is_own else f',"stream":"{command.stream}"'
+        told = f'{{"type":{json.dumps(command.type, ensure_ascii=False)},"data":{command.text}{stream}}}'
         first = with_meta(given.events[0], {**request.meta, "command": told})
-        key = request.id if write.stream == command.stream else None
-        found[0] = write._replace(events=[first._replace(id=key), *write.events[1:]])
+        found[0] = write._replace(events=[first._replace(id=request.id if is_own else None), *write.events[1:]])
     return found
 
 

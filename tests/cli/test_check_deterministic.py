@@ -24,7 +24,7 @@ CULPRITS = {
     "nanoseconds": ("from time import time_ns", "time_ns() // 10**12", FOREIGN),
     "day": ("from datetime import date", "str(date.today())", FOREIGN),
     "now": ("from datetime import UTC, datetime", "datetime.now(UTC).year", FOREIGN),
-    "utcnow": ("import datetime", "str(datetime.datetime.today().date())", FOREIGN),
+    "today": ("import datetime", "str(datetime.datetime.today().date())", FOREIGN),
     "text": ("import time", "time.strftime('%Y-%m')", FOREIGN),
     "zone": ("from datetime import datetime", "datetime.fromtimestamp(0).hour", FOREIGN),
     "random": ("import random", "random.random()", FOREIGN),

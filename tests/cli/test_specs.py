@@ -260,3 +260,17 @@ def test_any_event_of_a_commit_stands_for_all_of_it(project: Evcli, tmp_path: Pa
     assert _recorded(project, "s@3") == _recorded(project, "s@4")
     assert _recorded(project, "s@4")["then"] == [{"type": "one", "data": 1}, {"type": "two", "data": 2}]
     assert len(_recorded(project, "s@4")["given"]) == 2  # type: ignore[arg-type]  # a list, or this fails
+
+
+def test_a_command_whose_events_are_all_elsewhere_is_recorded_with_its_own_stream(
+    project: Evcli, tmp_path: Path
+) -> None:
+    (tmp_path / "it.py").write_text(DECIDER.replace("return []", 'return [("other", "a.done", state["n"])]'))
+    for stream in ("s", "s", "other"):
+        project.ok("append", stream, "a", "-q")
+    project.ok("do", "s", "nothing", "-q")
+    recorded = _recorded(project, "other@2")
+    assert (recorded["stream"], len(recorded["given"])) == ("s", 3)  # type: ignore[arg-type]  # a list, or this fails
+    assert recorded["then"] == [{"stream": "other", "type": "a.done", "data": 2}]
+    seen = {"when": {"type": "nothing"}, "then": [{"stream": "other", "type": "a.done", "data": 0, "meta": {}}]}
+    assert _one(project, **seen)["ok"]
