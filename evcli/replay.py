@@ -33,9 +33,6 @@ def to_json(found: StreamState) -> bytes:
         ) from error
 
 
-freeze_state = to_json
-
-
 def read_events(store: EventStore, stream: str, *, end: int, after: int = 0, to: int | None = None) -> Iterator[Event]:
     """Yield a stream's events with versions above ``after``, up to and including ``to``.
 

@@ -83,4 +83,21 @@ def require(state: dict[str, Any], amount: float) -> None:
         raise Rejected(f"insufficient funds: {state['balance']:.2f}", code="insufficient_funds")
 
 
+def undo(event: dict[str, Any], _state: dict[str, Any]) -> list[Any] | None:
+    """Return what compensates an entry: the contrary one. What was sent comes back from where it went."""
+    amount, note = event["data"].get("amount"), f"undoes {event['stream']}@{event['version']}"
+    match event["type"]:
+        case "money.deposited":
+            return [("money.withdrawn", {"amount": amount, "note": note})]
+        case "money.withdrawn" | "fee.charged":
+            return [("money.deposited", {"amount": amount, "note": note})]
+        case "money.sent":
+            other = event["data"]["to"]
+            return [
+                ("money.received", {"amount": amount, "from": other, "note": note}),
+                (other, "money.sent", {"amount": amount, "to": event["stream"], "note": note}),
+            ]
+    return None
+
+
 commands = {"deposit": deposit, "withdraw": withdraw, "transfer": transfer}

@@ -43,6 +43,8 @@ evcli append inventory/mugs item.received sku=SKU-01 qty:=30 name='Enamel mug' -
 cat >> evcli.toml <<'END'
 [streams."accounts/*"]
 decider = "bank.py"
+[streams."accounts/*".undo]
+"money.deposited" = { type = "money.withdrawn", data = { amount = "/data/amount" } }
 [views.stock]
 from = "inventory/*"
 key = "/data/sku"

@@ -65,7 +65,7 @@ def print_events(context: Context, shown: Iterable[Shown], *, single: bool) -> i
     else:
         texts = list(map(_as_json, counted()))
         if texts or out.format == "json":
-            out.json_text(texts[0] if texts else b"null")
+            out.line(texts[0] if texts else b"null")
     return count
 
 

@@ -142,9 +142,9 @@ class Output:
             for text in texts:
                 self._print_line(text)
 
-    def json_text(self, text: bytes) -> None:
-        """Print one JSON text as it is."""
-        self._print_line(text)
+    def line(self, text: bytes) -> None:
+        """Print one JSON text on a line as it is, at once, also on a terminal: for a file of such lines, or a reader."""
+        self._print_line(text, live=True)
 
     def changes(self, changes: "Iterable[Change]") -> None:
         """Print changes: a tree for people, else the operations of a JSON Patch (RFC 6902), one a line or as one array."""
@@ -203,16 +203,6 @@ class Output:
                 self._write(text.encode() + b"\n", live=True)
         elif record is not None:
             self.record(record)
-
-    def line(self, value: Any) -> None:  # noqa: ANN401 (a JSON value)
-        """Print one JSON value on one line, also on a terminal, for a file of such lines."""
-        from evcli.storage.codec import dump
-
-        self._print_line(dump(value))
-
-    def answer(self, text: bytes) -> None:
-        """Print one JSON text on a line, at once."""
-        self._print_line(text, live=True)
 
     def ask(self, prompt: str) -> str:
         """Ask the person at the terminal for a line, which can be edited and recalled as in a shell.

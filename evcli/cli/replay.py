@@ -1,5 +1,6 @@
 """``evcli replay``: state from the log itself, as of any moment; also of another history, or by another reducer."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -72,9 +73,23 @@ def run(
         check_streams(context, read_extents(context, names, until, to), reducer)
     elif profile:
         print_profiled(context, read_extents(context, names, until, to), reducer, with_version=with_version)
-    elif is_one_stream(names):
-        moment = read_moment(names[0], until, to)
-        found = context.store.replay(moment.stream, reducer=reducer, until=moment.until, to=moment.to)
+    else:
+        _print_states(context, names, (until, to), reducer, with_version=with_version)
+    return 0
+
+
+def _print_states(
+    context: Context,
+    names: Sequence[str],
+    moment: tuple[str | None, int | None],
+    reducer: str | None,
+    *,
+    with_version: bool,
+) -> None:
+    until, to = moment
+    if is_one_stream(names):
+        read = read_moment(names[0], until, to)
+        found = context.store.replay(read.stream, reducer=reducer, until=read.until, to=read.to)
         require_found(context, found, with_version=with_version)
         print_state(context, found, with_version=with_version)
     else:
@@ -82,7 +97,6 @@ def run(
         require_streams(context, names)
         states = context.store.replay_all(names, reducer=reducer, until=instant(until, end=True))
         context.out.rows(("stream", "version", "state"), map(state_record, states), empty="no streams")
-    return 0
 
 
 def _check_together(asked: dict[str, bool], *, supposed: bool, diff: bool, with_version: bool) -> None:

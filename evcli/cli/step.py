@@ -139,7 +139,7 @@ class _Walk:
             return
         patch, watched = dump(make_patch(self._before.state(), state)), dump(self._values(state))
         event = stop.line or b"null"
-        self._out.answer(b'{"version":%d,"event":%b,"diff":%b,"watch":%b}' % (stop.version, event, patch, watched))
+        self._out.line(b'{"version":%d,"event":%b,"diff":%b,"watch":%b}' % (stop.version, event, patch, watched))
 
     def _move(self, steps: int) -> None:
         """Go so many events forward (below 0: back), as far as there are any."""
@@ -204,7 +204,7 @@ class _Walk:
             rows = [{"watched": pointer, "value": values.get(pointer, "(nothing)")} for pointer in self._watched]
             self._out.rows(("watched", "value"), rows, empty="nothing is watched; as in: watch /balance")
         else:
-            self._out.answer(dump({"watch": values}))
+            self._out.line(dump({"watch": values}))
 
     def _diff(self, argument: str) -> None:
         here, there = self._stepper.stop, self._before
@@ -217,7 +217,7 @@ class _Walk:
         if self._out.format == "table":
             self._out.changes(changes_between(before, after))
         else:
-            self._out.answer(dump(make_patch(before, after)))
+            self._out.line(dump(make_patch(before, after)))
 
     def _state(self, pointer: str) -> None:
         found = resolve(self._stepper.stop.state(), parse_pointer(pointer))
@@ -228,4 +228,4 @@ class _Walk:
     def _event(self) -> None:
         if (line := self._stepper.stop.line) is None:
             raise NotFound(f"{self.place} is before the first event", "'next' leads to it")
-        self._out.answer(line)
+        self._out.line(line)

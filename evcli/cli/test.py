@@ -17,6 +17,7 @@ from evcli.specs.model import Spec
 from evcli.specs.recording import record_spec
 from evcli.specs.report import outcome_record, outcome_rows
 from evcli.specs.running import run_spec
+from evcli.storage.codec import dump
 
 EXAMPLES = """\
 evcli test specs.toml
@@ -100,7 +101,7 @@ def _record(context: Context, text: str, reducer: str | None) -> None:
     if not version or ".." in text:
         raise Usage(f"--record {text!r} is no event", "write STREAM@VERSION, as in --record accounts/ann@5")
     definition = context.store.definition(stream, reducer)
-    context.out.line(record_spec(context.store.log, context.store.event(stream, version), definition))
+    context.out.line(dump(record_spec(context.store.log, context.store.event(stream, version), definition)))
 
 
 def _count(number: int) -> str:

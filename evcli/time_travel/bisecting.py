@@ -8,7 +8,7 @@ from evcli.domain.patches import Change, changes_between
 from evcli.domain.pointers import MISSING
 from evcli.domain.values import Json
 from evcli.errors import CodeFailed, Usage
-from evcli.replay import StreamState, freeze_state
+from evcli.replay import StreamState, to_json
 from evcli.storage.codec import loads
 from evcli.time_travel.checking import Check, Subject, Verdict
 from evcli.time_travel.timeline import Timeline
@@ -159,7 +159,7 @@ def _stream_steps(timeline: Timeline, good: int, bad: int) -> Iterator[_Judged]:
     before = timeline.text_at(good)
     for line, event, state in timeline.steps(good, bad):
         version = event["version"]
-        text = freeze_state(StreamState(timeline.stream, version, state))
+        text = to_json(StreamState(timeline.stream, version, state))
         yield _Judged(version, line, None, before, Subject(timeline.stream, text, version, event["position"]))
         before = text
 
@@ -172,7 +172,7 @@ def _view_steps(view: ViewTimeline, check: Check, good: int) -> Iterator[_Judged
         if not is_past and position > good:
             _require_good_rows(view.name, rows.values(), check, good)
             is_past = True
-        text = None if row is MISSING else freeze_state(StreamState(key, event["version"], row))
+        text = None if row is MISSING else to_json(StreamState(key, event["version"], row))
         before = rows.pop(key).text if key in rows else None
         subject = Subject(key, text, event["version"], position)
         if text is not None:

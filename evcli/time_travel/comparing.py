@@ -9,7 +9,7 @@ from evcli.domain.patches import changes_between
 from evcli.domain.pointers import MISSING, spell_pointer
 from evcli.domain.reducers import Reducer
 from evcli.domain.values import Json, copy_json, same_json
-from evcli.replay import StreamState, freeze_state
+from evcli.replay import StreamState, to_json
 from evcli.storage.codec import canonical_text, loader
 from evcli.storage.contract import EventStore
 from evcli.time_travel.extents import Extent
@@ -110,7 +110,7 @@ def compare_folds(
         if watch is not None:
             watch(len(chunk.lines))
     for state in pair:
-        freeze_state(StreamState(extent.stream, extent.version, state))
+        to_json(StreamState(extent.stream, extent.version, state))
     return None if found is None else found._replace(at_end=not _compare(pair)[0])
 
 
@@ -124,7 +124,7 @@ def _compare(pair: _Pair) -> tuple[bool, int]:
 def _describe(stream: str, event: Event | None, pair: _Pair) -> Difference:
     version = event["version"] if event else 0
     for state in pair:
-        freeze_state(StreamState(stream, version, state))
+        to_json(StreamState(stream, version, state))
     first, *others = changes_between(pair.old, pair.new)
     values: dict[str, Any] = {"old": first.before, "new": first.after}
     return Difference(

@@ -9,7 +9,7 @@ from evcli.domain.reducers import ReducerDefinition
 from evcli.domain.values import Json
 from evcli.errors import NotFound, StreamNotFound
 from evcli.read_side.states import resume_at, snapshots_of
-from evcli.replay import StreamState, freeze_state
+from evcli.replay import StreamState, to_json
 from evcli.storage.codec import freeze, loader, loads
 from evcli.storage.contract import Chunk, EventStore
 from evcli.time_travel.line_window import LineWindow
@@ -133,10 +133,10 @@ class Stepper:
 
     def _begin(self) -> Stop:
         self._live = _Reached(0, self._reducer.initial())
-        return Stop(0, None, freeze_state(StreamState(self.stream, *self._live)))
+        return Stop(0, None, to_json(StreamState(self.stream, *self._live)))
 
     def _stand(self, live: "_Reached", line: bytes) -> Stop:
-        self.stop = Stop(live.version, line, freeze_state(StreamState(self.stream, *live)))
+        self.stop = Stop(live.version, line, to_json(StreamState(self.stream, *live)))
         self._live = live
         return self.stop
 

@@ -9,7 +9,7 @@ from evcli.domain.instants import just_before
 from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.domain.values import Json
 from evcli.read_side.states import read_state, resume_at, snapshots_of
-from evcli.replay import StreamState, freeze_state
+from evcli.replay import StreamState, to_json
 from evcli.storage.codec import loader, loads
 from evcli.storage.contract import Chunk, EventStore
 
@@ -110,7 +110,7 @@ class Timeline:
             Damaged: As soon as something does not verify.
         """
         if version not in self._known:
-            self._known[version] = freeze_state(StreamState(self.stream, version, self._fold_to(version)))
+            self._known[version] = to_json(StreamState(self.stream, version, self._fold_to(version)))
         return self._known[version]
 
     def line_at(self, version: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from evcli.domain.patches import Change, changes_between
 from evcli.domain.pointers import MISSING, compile_pointer, resolve
 from evcli.domain.values import Json, same_json
-from evcli.replay import StreamState, freeze_state
+from evcli.replay import StreamState, to_json
 from evcli.storage.codec import loads, sketch
 from evcli.time_travel.timeline import Step, Stretch, Timeline
 from evcli.time_travel.view_timeline import ViewTimeline
@@ -176,7 +176,7 @@ class _Seen:
         try:
             return sketch(value)
         except TypeError:
-            return freeze_state(StreamState(self._name, version, value))
+            return to_json(StreamState(self._name, version, value))
 
 
 def _assemble(kind: type, texts: dict[Place, bytes]) -> Json:
@@ -208,4 +208,4 @@ def _differs(change: Change, place: Place) -> bool:
 
 def _own(value: Json, name: str, version: int) -> Json:
     """Return a copy of what is in a state that the fold goes on with."""
-    return value if value is MISSING else loads(freeze_state(StreamState(name, version, value)))
+    return value if value is MISSING else loads(to_json(StreamState(name, version, value)))
