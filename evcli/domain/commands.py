@@ -16,6 +16,7 @@ TIMEOUT: Final = 30.0
 
 _MEMBERS: Final = ("type", "data", "meta", "v", "expect", "stream")
 _HOW: Final = '("money.withdrawn", {"amount": 5}), ("accounts/bob", "money.received", {…}), a dict, or require_none(…)'
+_MOST_SAID: Final = 10_000
 _PAIR: Final = 2
 _TRIPLE: Final = 3
 
@@ -78,6 +79,12 @@ class Decider(Protocol):
         ...
 
 
+def said(text: object) -> str:
+    """Return what a decider said as it can be stored whatever it is: shortened, without what is no character."""
+    clean = str(text).encode("utf-8", "replace").decode()
+    return clean if len(clean) <= _MOST_SAID else f"{clean[:_MOST_SAID]}…"
+
+
 def read_decision(returned: Any, stream: str) -> Decision:  # noqa: ANN401 (whatever a decider returned)
     """Read what a decider has returned for a command to ``stream``: one event, or any number of events and conditions.
 
@@ -115,6 +122,8 @@ def _read_item(item: Any) -> dict[str, Any] | Condition:  # noqa: ANN401
             raise ValueError(f"it returned an event with {problem}; its members are {', '.join(_MEMBERS)}")
         if isinstance(item.get("meta"), Mapping) and "command" in item["meta"]:
             raise ValueError("it returned an event with 'command' in its meta, where evcli notes the command")
+        if not isinstance(item.get("stream"), str | None):
+            raise ValueError(f"it returned an event whose stream is {kind_of(item['stream'])}")  # noqa: TRY004 (a value)
         return dict(item)
     if isinstance(item, tuple | list) and all(isinstance(name, str) for name in item[:-1]):
         if len(item) == _PAIR:

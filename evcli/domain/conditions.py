@@ -52,6 +52,10 @@ def make_condition(
         raise Usage(f"{after} is no position", "positions count from 1; 0 is before all")
     for pointer in where or {}:
         parse_event_pointer(pointer)
+    try:
+        json.dumps([type, *(where or {}).values()], ensure_ascii=False).encode()
+    except (TypeError, ValueError) as error:
+        raise Usage(f"the condition is not JSON: {error}", _EXAMPLE) from error
     return Condition(streams, type, tuple((where or {}).items()), after)
 
 

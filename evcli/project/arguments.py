@@ -1,6 +1,7 @@
 """The arguments of a command, fitted to the parameters of the Python function that decides on it."""
 
 import inspect
+import math
 import re
 import types
 import typing
@@ -21,6 +22,7 @@ _NAMES: Final[Mapping[Any, str]] = {
     type(None): "null",
 }
 _STREAM: Final = "stream"
+_MOST_DIGITS: Final = 20  # of what may be stored: -2^63…2^64-1
 
 
 class _Unfit(Exception):  # noqa: N818 (never shown)
@@ -69,12 +71,13 @@ def fit_arguments(function: Callable[..., Any], data: Json, *, command: str, str
     parameters, open_ended = parameters_of(function)
     if not isinstance(data, dict):
         raise Usage(f"the arguments of {command} are {kind_of(data)}", "give fields, or an object: amount:=5")
-    given = {**({_STREAM: stream} if any(p.name == _STREAM for p in parameters) else {}), **data}
+    wants_stream = any(p.name == _STREAM for p in parameters)
+    given = {**data, **({_STREAM: stream} if wants_stream else {})}
     takes = ", ".join(str(p) for p in parameters if p.name != _STREAM) or "nothing"
     missing = [p for p in parameters if p.needed and p.name not in given]
     if missing:
         raise Usage(f"{command} misses {', '.join(map(str, missing))}", f"it takes {takes}")
-    unknown = given.keys() - {p.name for p in parameters}
+    unknown = data.keys() - {p.name for p in parameters if p.name != _STREAM or not wants_stream}
     if unknown and not open_ended:
         raise Usage(f"{command} does not take {', '.join(sorted(unknown))}", f"it takes {takes}")
     found = dict(given)
@@ -134,9 +137,9 @@ def _read_text(text: str, kind: Any) -> Any:  # noqa: ANN401
     if kind is bool and text in ("true", "false"):
         return text == "true"
     number = _NUMBER(text)
-    if kind is int and number and not number[2] and not number[3]:
+    if kind is int and number and not number[2] and not number[3] and len(text) <= _MOST_DIGITS:
         return int(text)
-    if kind is float and number:
+    if kind is float and number and math.isfinite(float(text)):
         return float(text)
     raise _Unfit
 

@@ -1,7 +1,7 @@
 """Deciders: Python files and programs that answer a command with events or a refusal, and how they are named."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -84,10 +84,11 @@ class PythonDecider:
 
     def _run(self, call: Callable[[], Any], timeout: float | None) -> Any:  # noqa: ANN401 (the user's)
         try:
-            with time_limit(timeout), self._code.running():
+            with self._code.project.running(), time_limit(timeout):
                 returned = call()
-                # A generator runs only now, and in the same surroundings.
-                return list(returned) if isinstance(returned, Iterator) else returned
+                # A generator runs only now, and in the same surroundings; so does whatever else makes the items.
+                is_plain = isinstance(returned, str | Mapping | tuple | list) or not isinstance(returned, Iterable)
+                return returned if is_plain else list(returned)
         except (Rejected, Usage, OverTime):
             raise
         except (Exception, SystemExit) as error:
@@ -123,7 +124,10 @@ class ProgramDecider:
         from evcli.storage.codec import check_json, decode, dump, loads
 
         asked = {"type": command.type, "data": command.data, "stream": command.stream}
-        given = dump({"command": asked, "state": state}) + b"\n"
+        try:
+            given = dump({"command": asked, "state": state}) + b"\n"
+        except TypeError as error:
+            raise CodeFailed(f"the state is not JSON: {error}", "correct the reducer that makes it") from error
         done = run_limited(self.name, given, directory=self._directory, timeout=timeout)
         said = done.stderr.decode(errors="replace").strip()
         if done.returncode == _REJECTS:
@@ -132,7 +136,7 @@ class ProgramDecider:
             last = said.splitlines()[-1:] or [""]
             raise CodeFailed(f"exit {done.returncode}{': ' + last[0] if last[0] else ''}", "correct the program")
         try:
-            return [loads(check_json(line)) for line in decode(done.stdout).splitlines() if line.strip()]
+            return [loads(check_json(line)) for line in decode(done.stdout).split("\n") if line.strip()]
         except Refused as error:
             raise CodeFailed(f"what it printed is no event: {error.message}", "print one JSON object a line") from error
 

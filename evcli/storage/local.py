@@ -180,7 +180,10 @@ class LocalStore:
 
     def find_id(self, stream: str, key: str) -> bytes | None:
         """Return the stored line of the stream's event with the id ``key``; None if it has none."""
-        tip = self._tip(check_name(stream), self.head(), flags=os.O_RDONLY)
+        self.id  # noqa: B018 (a store must be there)
+        if not os.path.lexists(os.path.join(self.root, stream_path(check_name(stream)))):
+            return None
+        tip = self._tip(stream, self.head(), flags=os.O_RDONLY)
         return self._find_ids(stream, tip, [key]).get(key)
 
     def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: Sequence[Condition] = ()) -> Plan:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from evcli.domain.commands import ATTEMPTS, TIMEOUT, Command, Decider, Request, read_decision
+from evcli.domain.commands import ATTEMPTS, TIMEOUT, Command, Decider, Request, read_decision, said
 from evcli.domain.conditions import Condition
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, check_expected
@@ -171,7 +171,12 @@ def _store(
 def rejection(request: Request, rejected: Rejected) -> Write:
     """Return what is stored of a rejected command for the audit, in a stream of evcli's own."""
     command = {"type": request.command.type, "data": request.command.data}
-    data = {"stream": request.command.stream, "command": command, "reason": rejected.reason, "code": rejected.code}
+    data = {
+        "stream": request.command.stream,
+        "command": command,
+        "reason": said(rejected.reason),
+        "code": said(rejected.code),
+    }
     return Write(REJECTIONS, [with_meta(new_event({"type": "command.rejected", "data": data}), request.meta)])
 
 

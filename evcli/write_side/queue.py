@@ -19,11 +19,12 @@ from evcli.domain.queue import (
     submitted_key,
 )
 from evcli.domain.reducers import FOLD_VERSION, Reducer
-from evcli.errors import NotFound, Usage
-from evcli.storage.codec import loads, new_event, with_meta
+from evcli.errors import NotFound, Refused, Usage
+from evcli.storage.codec import MAX_LINE_BYTES, loads, new_event, with_meta
 from evcli.storage.contract import EventStore, Receipt
 from evcli.write_side.accepted import accepted_in, commit_around
 
+_MOST_BYTES: Final = MAX_LINE_BYTES // 2
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.1
 
@@ -78,18 +79,26 @@ def submit(store: EventStore, request: Request, *, lock_wait: float) -> Receipt:
 
     Raises:
         IdReused: If the id was used for another command.
-        StorageFailed: If it cannot be stored.
+        Refused: If it cannot be stored.
+        StorageFailed: If the operating system fails.
     """
     assert request.id is not None
     return store.append([submission(request)], lock_wait=lock_wait).as_first()
 
 
 def submission(request: Request) -> Write:
-    """Return what puts a command into the queue."""
+    """Return what puts a command into the queue.
+
+    Raises:
+        Refused: If it is so long that what becomes of it might not fit on a line.
+    """
     command, key = request.command, str(request.id)
     told = {"type": command.type, "data": command.data}
     event = queue_event(SUBMITTED, key, submitted_key(key), stream=command.stream, command=told)
-    return Write(QUEUE, [with_meta(event, request.meta)])
+    event = with_meta(event, request.meta)
+    if len(f"{event.data}{event.meta}".encode()) > _MOST_BYTES:
+        raise Refused("a command of over 512 KiB", "keep the document in a file, and its name and hash in the command")
+    return Write(QUEUE, [event])
 
 
 def status_of(store: EventStore, key: str) -> Status:

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from evcli.domain.commands import ATTEMPTS, Command, Decider, Request
+from evcli.domain.commands import ATTEMPTS, Command, Decider, Request, said
 from evcli.domain.events import Event, Write
 from evcli.domain.queue import ACCEPTED, PARKED, QUEUE, QUEUE_REDUCER, REJECTED, Queued, done_key, listed, parked_key
 from evcli.domain.values import Json
@@ -255,10 +255,10 @@ def _acceptance(queued: Queued, earlier: Receipt | None = None) -> Write:
 
 def _refusal(queued: Queued, error: EvcliError) -> Write:
     """Return what says that a command was rejected; or is parked, since deciding on it failed."""
-    reason = error.reason if isinstance(error, Rejected) else error.message
+    reason = said(error.reason if isinstance(error, Rejected) else error.message)
     if isinstance(error, CodeFailed) or (isinstance(error, Refused) and not isinstance(error, IdReused)):
         return _outcome(PARKED, queued, parked_key(queued.id, queued.retries), reason=reason)
-    return _outcome(REJECTED, queued, done_key(queued.id), reason=reason, code=error.code)
+    return _outcome(REJECTED, queued, done_key(queued.id), reason=reason, code=said(error.code))
 
 
 def _outcome(kind: str, queued: Queued, key: str, **more: Any) -> Write:  # noqa: ANN401 (JSON values)
