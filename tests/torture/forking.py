@@ -147,11 +147,12 @@ def at_call(number: int, act: Callable[[], object], *, half: bool = False) -> No
 
 def command(arguments: list[str]) -> int:
     """Run evcli in a forked process, without a word; return its exit code."""
+    return wait(fork(partial(silently, arguments)))
 
-    def run() -> int:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for stream in range(3):
-            os.dup2(nothing, stream)
-        return run_evcli(arguments)
 
-    return wait(fork(run))
+def silently(arguments: list[str]) -> int:
+    """Run evcli in this process, which is the rig's own, without a word; return its exit code."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nothing, stream)
+    return run_evcli(arguments)

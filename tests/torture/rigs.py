@@ -19,6 +19,8 @@ MODULES = (
     "clock",
     "terminal",
     "views",
+    "deciding",
+    "queueing",
 )
 
 

@@ -20,6 +20,9 @@ TORN = "tests/storage/test_torn.py"
 FILES = "tests/storage/test_files.py"
 MANY = "tests/storage/test_concurrency.py"
 VIEWS = "tests/torture/test_rigs.py -k views"
+RIVALS = "tests/torture/test_rigs.py -k rivals"
+ONCE = "tests/write_side/test_once.py"
+WORKING = "tests/write_side/test_working.py"
 
 
 class Seed(NamedTuple):
@@ -236,6 +239,76 @@ SEEDS = (
         "self._window[item.position] = False",
         "self._window[item.position] = True",
         VIEWS,
+    ),
+    Seed(
+        "a decision does not expect the version that it was made on",
+        "write_side/executing.py",
+        "        writes[0] = writes[0]._replace(expect=version)\n",
+        "        pass\n",
+        RIVALS,
+    ),
+    Seed(
+        "a decision on other streams is stored whatever has become of its own",
+        "write_side/executing.py",
+        "    unless = (*decided.unless, decided.guard) if decided.guard else decided.unless\n",
+        "    unless = decided.unless\n",
+        ONCE,
+    ),
+    Seed(
+        "a command's events do not have its id",
+        "write_side/executing.py",
+        "key = request.id if write.stream == command.stream else None",
+        "key = None",
+        "tests/torture/test_rigs.py -k transfers",
+    ),
+    Seed(
+        "an id stands for its event alone, not for the commit",
+        "write_side/executing.py",
+        "lock_wait=lock_wait, unless=unless, once=True)",
+        "lock_wait=lock_wait, unless=unless)",
+        ONCE,
+    ),
+    Seed(
+        "a repeat is looked for before the state is read, not after",
+        "write_side/executing.py",
+        "    if store.has_more(end) and",
+        "    if False and",
+        ONCE,
+    ),
+    Seed(
+        "what became of a command is stored after its events",
+        "write_side/working.py",
+        "attempts=tries, lock_wait=wait, also=also)\n",
+        "attempts=tries, lock_wait=wait)\n        self._store.append(also, lock_wait=wait)\n",
+        "tests/torture/test_rigs.py -k queue",
+    ),
+    Seed(
+        "a refusal is stored whatever was done under the id meanwhile",
+        "write_side/working.py",
+        "lock_wait=self._handling.lock_wait, unless=unless)",
+        "lock_wait=self._handling.lock_wait)",
+        ONCE,
+    ),
+    Seed(
+        "a stream's commands go on after one that has to wait",
+        "write_side/working.py",
+        "            if not done[-1]:\n                break\n",
+        "",
+        WORKING,
+    ),
+    Seed(
+        "whoever else is at a command is taken for dead",
+        "attempts.py",
+        "                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "",
+        WORKING,
+    ),
+    Seed(
+        "a condition is looked at before the lock is taken",
+        "local.py",
+        "        with self._locked(lock_wait) as lock_fd:\n            return self._append(lock_fd, writes, unless, once=once)\n",
+        "        require_none(self, unless, end=self._head_if_any().position)\n        with self._locked(lock_wait) as lock_fd:\n            return self._append(lock_fd, writes, (), once=once)\n",
+        "tests/torture/test_rigs.py -k unless",
     ),
 )
 

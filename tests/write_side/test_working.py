@@ -13,10 +13,12 @@ import pytest
 
 from evcli.deciding import Deciders
 from evcli.domain.commands import Command
+from evcli.domain.events import Write
 from evcli.domain.values import Json
 from evcli.project.config import load_config
 from evcli.project.trust import trust
 from evcli.storage.attempts import Attempts
+from evcli.storage.codec import new_event
 from evcli.storage.local import LocalStore
 from evcli.storage.memory import MemoryStore
 from evcli.write_side.queue import retry, status_of
@@ -87,6 +89,27 @@ def test_workers_at_the_same_command_do_not_take_each_other_for_dead(store: Loca
         thread.join()
     assert status_of(store, "k").status == "accepted"
     assert told(store, "a") == [("met", {})]
+
+
+def test_nothing_goes_ahead_of_a_command_to_its_stream_that_has_to_wait() -> None:
+    store = MemoryStore()
+    for name in ("first", "second"):
+        put(store, "a", name, id=name)
+    put(store, "b", "second", id="other")
+    is_busy = True
+
+    def decide(command: Command, _state: Json) -> Any:
+        if command.type == "first" and is_busy:  # its stream moves on whenever it is decided
+            store.append([Write("a", [new_event({"type": "noise"})])], lock_wait=10.0)
+        return [(command.type, {})]
+
+    worker_, _ = worker(store, decide)
+    worker_.look()
+    assert {kind for kind, _ in told(store, "a")} == {"noise"}
+    assert told(store, "b") == [("second", {})]
+    is_busy = False
+    worker_.look()
+    assert [kind for kind, _ in told(store, "a") if kind != "noise"] == ["first", "second"]
 
 
 def test_a_worker_with_jobs_that_is_told_to_end_begins_nothing_more(store: LocalStore) -> None:
