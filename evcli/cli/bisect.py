@@ -1,20 +1,18 @@
 """``evcli bisect``: the first event after which a check fails."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from evcli.cli.causes import AsView, Shown, is_view, print_events
+from evcli.cli.checks import Asked, Expression, Program, read_check
 from evcli.cli.options import Context, ReducerOption, Until, instant, split_version
 from evcli.cli.views import Params, read_params
 from evcli.errors import NotFound, Usage
-from evcli.storage.sql_checks import RowCheck
-from evcli.storage.view_sql import SqlValue
 from evcli.time_travel.bisecting import Flip, Tally, scan, scan_view, search
-from evcli.time_travel.checking import Check, ProgramCheck, SqlCheck
 from evcli.time_travel.timeline import Progress
 
 EXAMPLES = """\
@@ -25,13 +23,6 @@ evcli bisect accounts/ann --check 'balance < 4' --monotone
 evcli bisect stock --check 'qty >= 0'"""
 
 
-Expression = Annotated[
-    str | None, typer.Option("--check", metavar="EXPR", help="A SQL expression over the state that is to be true")
-]
-Program = Annotated[
-    str | None,
-    typer.Option("--run", metavar="PROGRAM", help="Given the state on stdin: exit 0 good, 1 bad, 125 skip"),
-]
 Good = Annotated[
     int, typer.Option("--good", metavar="VERSION", min=0, max=sys.maxsize, help="All is well there: look after it")
 ]
@@ -45,22 +36,13 @@ Monotone = Annotated[
 
 
 class _Question(NamedTuple):
-    """What is asked: a SQL expression or a program, between which versions (or positions), and how to look."""
+    """What is asked, between which versions (or positions), and how to look."""
 
-    expression: str | None
-    program: str | None
-    params: Mapping[str, SqlValue]
+    asked: Asked
     good: int
     bad: int | None
     until: str | None
     monotone: bool
-
-    def make_check(self, table: str, columns: Mapping[str, str]) -> Check:
-        """Return what judges."""
-        if self.expression is not None:
-            return SqlCheck(RowCheck(table, columns, self.expression, self.params, what="--check"))
-        assert self.program is not None
-        return ProgramCheck(self.program)
 
 
 def run(
@@ -83,13 +65,10 @@ def run(
     all rows are to pass, EXPR is over a row, and --good and --bad are positions. In a pipe an answer is
     {"version":…,"event":…,"diff":[…]}, with "skipped" if states right before it could not be judged.
     """
-    if (check is None) == (program is None):
-        raise Usage("a check is either --check EXPR or --run PROGRAM", f"as in: evcli bisect {name} --check 'qty >= 0'")
+    asked = read_check(check, program, read_params(param), example=f"evcli bisect {name} --check 'qty >= 0'")
     if all_ and monotone:
         raise Usage("--monotone says that there is one event to find", "leave out --all")
-    question = _Question(check, program, read_params(param), good, bad, instant(until, end=True), monotone)
-    if program is not None and question.params:
-        raise Usage("--param is for --check", "leave it out; a program has its own arguments")
+    question = _Question(asked, good, bad, instant(until, end=True), monotone)
     tally = Tally()
     with context.out.progress(f"looking through {name}") as progress:
         if is_view(context, name, view=view):
@@ -112,7 +91,7 @@ def _look_through_view(
         raise Usage("--monotone is for streams", "a view has no older snapshots to search from: leave it out")
     _check_range(question.good, question.bad)
     rows = context.store.view_timeline(name, until=question.until, to_position=question.bad, progress=progress)
-    return scan_view(rows, question.make_check(rows.name, rows.columns), good=question.good, tally=tally)
+    return scan_view(rows, question.asked.make_check(rows.name, rows.columns), good=question.good, tally=tally)
 
 
 def _look_through_stream(
@@ -123,7 +102,7 @@ def _look_through_stream(
     if good > line.version:
         raise NotFound(f"{stream} has no version {good}", f"its last one is {line.version}")
     last = line.last_version(until=question.until, to=bad)
-    check = question.make_check("state", {})
+    check = question.asked.make_check("state", {})
     if not question.monotone:
         return scan(line, check, good=good, bad=last, tally=tally)
     found = search(line, check, good=good, bad=last, tally=tally)

@@ -53,6 +53,7 @@ COMMANDS: Final = (
     Command("why", "why", "the event that made a value what it is"),
     Command("blame", "blame", "each value of a state with the event that set it"),
     Command("bisect", "bisect", "the first event after which a check fails"),
+    Command("shrink", "shrink", "the fewest events that still fail a check, as a spec"),
     Command("verify", "verify", "check every seal and hash of the store"),
     Command("checkpoint", "checkpoint", "position:hash, one value for the whole history"),
     Command("repair", "repair", "make a damaged store whole, and say what that takes"),

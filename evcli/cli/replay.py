@@ -11,7 +11,7 @@ from evcli.cli.extents import check_moments, is_one_stream, read_extents
 from evcli.cli.options import CheckDeterministic, Context, ReducerOption, To, Until, WithVersion, instant
 from evcli.cli.profile import print_profiled
 from evcli.cli.states import print_state, read_moment, require_found, require_streams, state_record
-from evcli.cli.what_if import Insert, Set, Without, print_supposed, read_supposition
+from evcli.cli.what_if import Decide, Insert, Set, Without, print_supposed, read_supposition
 from evcli.errors import Usage
 
 EXAMPLES = """\
@@ -43,6 +43,7 @@ def run(
     without: Without = None,
     insert: Insert = None,
     set: Set = None,  # noqa: A002 (what it does)
+    decide: Decide = False,  # noqa: FBT002
     diff: Diff = False,  # noqa: FBT002
     against: Against = None,
     profile: Profiled = False,  # noqa: FBT002
@@ -52,7 +53,8 @@ def run(
 
     What if: --without, --insert and --set fold another history of one stream, in memory; V is a version of the stored
     one. Events keep their versions; what is inserted has the version, and unless it says otherwise the time, of the
-    event before it. --set takes fields as append does: =TEXT, :=JSON.
+    event before it. --set takes fields as append does: =TEXT, :=JSON. --decide judges the recorded commands again: the
+    events of one that would then be rejected are left out, and it is told of on standard error.
 
     --against compares two reducers: a line for each stream whose states differ, with the first event after which they
     do, the place and both values there, and whether they do in the end; exit 1 if there is any. States are compared
@@ -62,11 +64,12 @@ def run(
     zone and locale, and where folding goes on from snapshots; if not, after which event, and exit 1.
     """
     names = streams or []
-    supposition = read_supposition(without, insert, set)
+    supposition = read_supposition(without, insert, set, decide=decide)
     asked = {"--against": against is not None, "--profile": profile, "--check-deterministic": check_deterministic}
     _check_together(asked, supposed=supposition is not None, diff=diff, with_version=with_version)
     if supposition is not None:
-        return print_supposed(context, names, (until, to), reducer, supposition, diff=diff, with_version=with_version)
+        more = {"decide": decide, "diff": diff, "with_version": with_version}
+        return print_supposed(context, names, (until, to), reducer, supposition, **more)
     if against is not None:
         return print_comparison(context, read_extents(context, names, until, to), reducer, against)
     if check_deterministic:
@@ -100,10 +103,10 @@ def _print_states(
 
 
 def _check_together(asked: dict[str, bool], *, supposed: bool, diff: bool, with_version: bool) -> None:
-    kinds = {**asked, "--without, --insert and --set": supposed}
+    kinds = {**asked, "--without, --insert, --set and --decide": supposed}
     if len(chosen := [name for name, is_chosen in kinds.items() if is_chosen]) > 1:
         raise Usage(f"{chosen[0]} does not go with {chosen[1]}", "ask one thing after the other")
     if diff and not supposed:
-        raise Usage("--diff lays what if beside what is", "say what if: --without, --insert or --set")
+        raise Usage("--diff lays what if beside what is", "say what if: --without, --insert, --set or --decide")
     if with_version and (diff or asked["--against"] or asked["--check-deterministic"]):
         raise Usage("--with-version goes with a state", "leave it out: what is printed here are differences")

@@ -15,9 +15,10 @@ from evcli.domain.events import NewEvent
 from evcli.domain.patches import changes_between
 from evcli.domain.pointers import parse_pointer
 from evcli.errors import Refused, Usage
-from evcli.replay import replay_stream
+from evcli.replay import StreamState, read_events, replay_stream
 from evcli.storage.codec import input_line, loads
-from evcli.time_travel.what_if import Insertion, Setting, Supposition, VersionRange, replay_supposed
+from evcli.time_travel.rejudging import Judged, Rejudging, commits_by_version
+from evcli.time_travel.what_if import Insertion, Setting, Supposition, VersionRange, supposed_events
 
 Without = Annotated[
     list[str] | None,
@@ -25,6 +26,9 @@ Without = Annotated[
 ]
 Insert = Annotated[
     list[str] | None, typer.Option("--insert", metavar="FILE@V", help="What if FILE's events came after version V")
+]
+Decide = Annotated[
+    bool, typer.Option("--decide", help="Judge recorded commands again: which would then be rejected is told on stderr")
 ]
 Set = Annotated[
     list[str] | None,
@@ -37,7 +41,7 @@ _FORM: Final = "write --without 3, --without 3..5 or --without 'type=coupon.*'"
 
 
 def read_supposition(
-    without: Sequence[str] | None, insert: Sequence[str] | None, settings: Sequence[str] | None
+    without: Sequence[str] | None, insert: Sequence[str] | None, settings: Sequence[str] | None, *, decide: bool
 ) -> Supposition | None:
     """Read the options; None where none is given.
 
@@ -45,7 +49,7 @@ def read_supposition(
         Refused: If a line of a file, or a value, could not be stored.
         Usage: If one cannot be read.
     """
-    if not (without or insert or settings):
+    if not (without or insert or settings or decide):
         return None
     types = tuple(text.removeprefix("type=") for text in without or () if text.startswith("type="))
     ranges = tuple(_read_range(text) for text in without or () if not text.startswith("type="))
@@ -63,12 +67,14 @@ def print_supposed(
     reducer: str | None,
     supposition: Supposition,
     *,
+    decide: bool,
     diff: bool,
     with_version: bool,
 ) -> int:
     """Print the state of a supposed history, or what differs in it from reality; return 1 if that was asked and anything does.
 
-    ``moment`` are ``--until`` and ``--to``, which bound the stored history.
+    ``moment`` are ``--until`` and ``--to``, which bound the stored history; with ``decide`` the recorded commands are
+    judged again, and those that would come to something else are told of.
 
     Raises:
         Usage: If it is not one stream's.
@@ -77,7 +83,12 @@ def print_supposed(
         raise Usage("what if is asked of one stream", "name it, as in 'evcli replay accounts/ann --without 3'")
     ((stream, version),), end, _ = read_extents(context, names, *moment)
     fold, log = context.store.definition(stream, reducer).load(), context.store.log
-    supposed = replay_supposed(log, stream, fold, supposition, end=end, to=version)
+    events = supposed_events(log, stream, supposition, end=end, to=version)
+    again = _rejudging(context, stream, supposition, end=end, to=version) if decide else None
+    state = fold.fold(fold.initial(), again.events(events) if again else events)
+    if again is not None:
+        context.out.explain(Judged._fields, [judged._asdict() for judged in again.found], name="decide")
+    supposed = StreamState(stream, version, state)
     if not diff:
         print_state(context, supposed, with_version=with_version)
         return 0
@@ -85,6 +96,13 @@ def print_supposed(
     changes = list(changes_between(state_record(real)["state"], state_record(supposed)["state"]))
     context.out.changes(changes)
     return 1 if changes else 0
+
+
+def _rejudging(context: Context, stream: str, supposition: Supposition, *, end: int, to: int) -> Rejudging:
+    decider, definition, _, timeout = context.store.deciding(stream)
+    commits = commits_by_version(read_events(context.store.log, stream, end=end, to=to))
+    changed = {setting.version for setting in supposition.settings}
+    return Rejudging(decider, definition.load(), commits=commits, changed=changed, timeout=timeout)
 
 
 def _read_range(text: str) -> VersionRange:

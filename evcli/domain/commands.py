@@ -85,6 +85,15 @@ def said(text: object) -> str:
     return clean if len(clean) <= _MOST_SAID else f"{clean[:_MOST_SAID]}…"
 
 
+def recorded_command(event: Event) -> dict[str, Any] | None:
+    """Return the command that led to an event, as its ``meta`` has it: ``type`` and ``data``; None if it has none.
+
+    It has a ``stream`` too where it was for another one than the event's.
+    """
+    found = event.get("meta", {}).get("command")
+    return found if isinstance(found, dict) and {"type", "data"} <= found.keys() else None
+
+
 def read_decision(returned: Any, stream: str) -> Decision:  # noqa: ANN401 (whatever a decider returned)
     """Read what a decider has returned for a command to ``stream``: one event, or any number of events and conditions.
 

@@ -19,7 +19,7 @@ SPEC_KEYS: Final = ("name", "stream", "given", "when", "then")
 _COMMAND_KEYS: Final = ("type", "data")
 _EVENT_KEYS: Final = ("stream", "type", "data", "meta", "v")
 _ANSWERS: Final = ("rejected", "conflict")
-_OUTCOME_KEYS: Final = ("events", "state", *_ANSWERS)
+_OUTCOME_KEYS: Final = ("events", "state", "check", *_ANSWERS)
 
 
 class Place(NamedTuple):
@@ -41,13 +41,14 @@ class Then(NamedTuple):
     """What is expected: ``events``, each with the members that count, by ``stream`` too; or that there is no such thing.
 
     ``events`` is None where nothing is said of them, ``state`` is `MISSING` likewise. ``refusal`` is ``"rejected"`` or
-    ``"conflict"``, and ``why`` its code or reason, or None for any.
+    ``"conflict"``, and ``why`` its code or reason, or None for any. ``check`` is a SQL expression that the state passes.
     """
 
     events: tuple[dict[str, Any], ...] | None = None
     state: Json = MISSING
     refusal: str | None = None
     why: str | None = None
+    check: str | None = None
 
 
 class Spec(NamedTuple):
@@ -131,7 +132,8 @@ class _Reading:
             return Then(refusal=answer, why=why if isinstance(why, str) else None)
         events = self._events("then.events", members["events"], stream) if "events" in members else None
         state = loads(self._encode("then.state", members["state"])) if "state" in members else MISSING
-        return Then(events, state)
+        check = self._text("then.check", members["check"]) if "check" in members else None
+        return Then(events, state, check=check)
 
     def _events(self, key: str, value: Any, stream: str) -> tuple[dict[str, Any], ...]:  # noqa: ANN401
         return tuple(self._expected(f"{key}[{n}]", each, stream) for n, each in enumerate(self._array(key, value), 1))

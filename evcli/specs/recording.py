@@ -5,13 +5,14 @@ from heapq import merge
 from itertools import takewhile
 from typing import Any, Final
 
+from evcli.domain.commands import recorded_command
 from evcli.domain.events import Event, place_of
 from evcli.domain.names import RESERVED, check_writable
 from evcli.domain.reducers import ReducerDefinition
 from evcli.replay import read_events, replay_stream, to_json
 from evcli.storage.codec import loads
 from evcli.storage.contract import EventStore
-from evcli.write_side.accepted import commit_around, recorded_command
+from evcli.write_side.accepted import commit_around
 
 _GIVEN: Final = ("type", "data", "meta", "id", "time", "v")
 _FOLLOWED: Final = ("type", "data", "v")
@@ -22,8 +23,7 @@ def record_spec(store: EventStore, event: Event, definition: ReducerDefinition) 
 
     Where the event's commit follows from a command, the spec has the events before it in the command's stream, and in
     every one that the commit wrote to, since a decider may have expected something of each; then the command; then what
-    followed. Else it has the
-    stream's events up to this one, and the state after them.
+    followed. Else it has the stream's events up to this one, and the state after them.
 
     Args:
         store: The store.
@@ -41,8 +41,7 @@ def record_spec(store: EventStore, event: Event, definition: ReducerDefinition) 
         end = store.head().position
         events = read_events(store, stream, end=end, to=version)
         state = loads(to_json(replay_stream(store, stream, definition.load(), end=end, to=version)))
-        given = [_members(each, _GIVEN, stream) for each in events]
-        return {"name": place_of(event), "stream": stream, "given": given, "then": {"state": state}}
+        return spec_of_state(place_of(event), stream, events, {"state": state})
     target = command.get("stream", commit[0]["stream"])
     streams = dict.fromkeys((target, *(each["stream"] for each in commit)))
     before = _events_before(store, streams, commit[0]["position"])
@@ -53,6 +52,12 @@ def record_spec(store: EventStore, event: Event, definition: ReducerDefinition) 
         "when": {"type": command["type"], "data": command["data"]},
         "then": [_members(each, _FOLLOWED, target) for each in commit],
     }
+
+
+def spec_of_state(name: str, stream: str, events: Iterable[Event], then: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec of what a stream's state is to be after events, as the object that a spec file has."""
+    given = [_members(each, _GIVEN, stream) for each in events]
+    return {"name": name, "stream": stream, "given": given, "then": then}
 
 
 def _commit_of(store: EventStore, stream: str, version: int) -> list[Event]:

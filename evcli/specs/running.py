@@ -18,6 +18,8 @@ from evcli.replay import StreamState, replay_stream, to_json
 from evcli.specs.model import GivenEvent, Spec
 from evcli.storage.codec import loads
 from evcli.storage.memory import MemoryStore
+from evcli.storage.sql_checks import RowCheck
+from evcli.storage.view_file import Row
 from evcli.write_side.executing import Deciding, StateBy, execute
 
 FIRST_INSTANT: Final = "2000-01-01T00:00:00.000000Z"
@@ -98,6 +100,8 @@ def run_spec(spec: Spec, chosen: Chosen, *, timeout: float | None = TIMEOUT) -> 
         expected["events"] = [_without(event, spec.stream) for event in _by_stream(then.events, spec.stream)]
     if then.state is not MISSING:
         expected["state"] = then.state
+    if then.check is not None:
+        expected["check"] = {then.check: True}
     try:
         actual = _actual(spec, ran, with_state=then.state is not MISSING)
     except CodeFailed as failed:
@@ -181,10 +185,22 @@ def _actual(spec: Spec, ran: Ran, *, with_state: bool) -> dict[str, Json]:
             _without({name: event[name] for name in event if name in {*model, "stream", "type", "data"}}, spec.stream)
             for event, model in zip(events, [*expected, *blank], strict=False)
         ]
-    if with_state:
+    if with_state or spec.then.check is not None:
         assert ran.definition is not None
-        found["state"] = loads(to_json(_state_by(ran.store)(spec.stream, ran.definition)))
+        reached = _state_by(ran.store)(spec.stream, ran.definition)
+        passes = spec.then.check is None or _passes(spec.then.check, reached)
+        if with_state or not passes:
+            found["state"] = loads(to_json(reached))
+        if spec.then.check is not None:
+            found["check"] = {spec.then.check: passes}
     return found
+
+
+def _passes(expression: str, reached: StreamState) -> bool:
+    """Say whether a SQL expression is true of a state."""
+    check = RowCheck("state", {}, expression, {}, what="then.check")
+    check.put(Row(reached.stream, to_json(reached), reached.version, reached.version))
+    return check.find_failing((reached.stream,)) is None
 
 
 def _own(event: Event, spec: Spec) -> dict[str, Any]:

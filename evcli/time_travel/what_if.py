@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 from evcli.domain.events import Event, NewEvent
 from evcli.domain.names import compile_glob
 from evcli.domain.pointers import make_way, spell_pointer
-from evcli.domain.reducers import Reducer
 from evcli.domain.values import Json, copy_json
 from evcli.errors import NotFound, Refused, Usage
-from evcli.replay import StreamState, read_events
+from evcli.replay import read_events
 from evcli.storage.codec import loads, new_event
 from evcli.storage.contract import EventStore
 
@@ -113,13 +112,10 @@ def suppose(events: Iterable[Event], supposition: Supposition, *, stream: str, b
         yield from put_in(version, position, time)
 
 
-def replay_supposed(
-    store: EventStore, stream: str, reducer: Reducer, supposition: Supposition, *, end: int, to: int
-) -> StreamState:
-    """Fold a stream's supposed history; the stored one counts up to and including version ``to``, which it has.
+def supposed_events(store: EventStore, stream: str, supposition: Supposition, *, end: int, to: int) -> Iterator[Event]:
+    """Return a stream's supposed history; the stored one counts up to and including version ``to``, which it has.
 
     Raises:
-        CodeFailed: If the reducer fails; the message names the event.
         Damaged: As soon as something does not verify.
         NotFound: If a version that is named is not there.
         Refused: If an event is set to what could not be stored.
@@ -128,8 +124,7 @@ def replay_supposed(
     check_supposition(supposition, stream, version=to)
     info = store.info(stream, end=end)
     stored = read_events(store, stream, end=end, to=to) if to else ()
-    events = suppose(stored, supposition, stream=stream, began=info.first if info else "")
-    return StreamState(stream, to, reducer.fold(reducer.initial(), events))
+    return suppose(stored, supposition, stream=stream, began=info.first if info else "")
 
 
 def _as_stored(event: NewEvent, *, stream: str, version: int, position: int, time: str) -> Event:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from evcli.domain.commands import Request
+from evcli.domain.commands import Request, recorded_command
 from evcli.domain.conditions import Condition
 from evcli.domain.events import Event, Write, place_of
 from evcli.domain.names import RESERVED
@@ -98,15 +98,6 @@ def done_elsewhere(request: Request) -> list[Write]:
 
 def _elsewhere_key(request: Request) -> str:
     return f"{request.command.stream} {request.id}"
-
-
-def recorded_command(event: Event) -> dict[str, Any] | None:
-    """Return the command that led to an event, as its ``meta`` has it: ``type`` and ``data``; None if it has none.
-
-    It has a ``stream`` too where it was for another one than the event's.
-    """
-    found = event.get("meta", {}).get("command")
-    return found if isinstance(found, dict) and {"type", "data"} <= found.keys() else None
 
 
 def commit_around(store: EventStore, position: int) -> list[Event]:

@@ -8,7 +8,7 @@ from evcli.domain.reducers import BUILT_IN, Reducer
 from evcli.errors import NotFound, Refused, Usage
 from evcli.replay import replay_stream
 from evcli.storage.codec import new_event
-from evcli.time_travel.what_if import Insertion, Setting, Supposition, VersionRange, replay_supposed
+from evcli.time_travel.what_if import Insertion, Setting, Supposition, VersionRange, supposed_events
 from tests.time_travel.recorded import STREAM, TYPES, History, evolving, fold, histories, recorded, reducers
 
 PROPERTY = settings(max_examples=100, deadline=None)
@@ -17,7 +17,8 @@ MEMBERS = evolving(lambda state, event: [*state, event], list)
 
 def supposed(history: History, reducer: Reducer, supposition: Supposition, to: int | None = None) -> Any:
     version = history.version if to is None else to
-    return replay_supposed(history.store.log, STREAM, reducer, supposition, end=history.end, to=version).state
+    events = supposed_events(history.store.log, STREAM, supposition, end=history.end, to=version)
+    return reducer.fold(reducer.initial(), events)
 
 
 def one(number: int) -> VersionRange:
