@@ -30,6 +30,23 @@ PRELOADED: Final = (do,)
 """Loaded once here rather than by each process that is forked."""
 SAMPLES: Final = Path(__file__).parents[2] / "sample_logs"
 
+_BANK: Final = '''\
+"""The bank, whose events say what balance they were decided on."""
+
+import bank
+from bank import evolve, initial
+
+
+def deposit(state, amount):
+    return [(kind, data | {"before": state["balance"]}) for kind, data in bank.deposit(state, amount)]
+
+
+def withdraw(state, amount):
+    return [(kind, data | {"before": state["balance"]}) for kind, data in bank.withdraw(state, amount)]
+
+
+commands = {"deposit": deposit, "withdraw": withdraw, "transfer": bank.transfer}
+'''
 _RIVALS: Final = 32
 _COMMANDS_EACH: Final = 3
 _TELLERS: Final = 8
@@ -58,7 +75,8 @@ def opened(folder: Path, config: str, *files: str) -> Store:
 
 
 def _bank(folder: Path, accounts: int, amount: int) -> Store:
-    store = opened(folder, '[streams."accounts/*"]\nreducer = "bank.py"\ndecider = "bank.py"\n', "bank.py")
+    (folder / "telling.py").write_text(_BANK)
+    store = opened(folder, '[streams."accounts/*"]\nreducer = "bank.py"\ndecider = "telling.py"\n', "bank.py")
     for number in range(accounts):
         first = [("account.opened", {"owner": "o"}), ("money.deposited", {"amount": amount})]
         store.append(f"accounts/{number}", first)
@@ -97,9 +115,9 @@ def run_rivals(tier: Tier) -> Figures:
 
 
 def _compete(seed: int, folder: Path, figures: Figures) -> None:
-    """Let 32 withdraw what is not enough for all of them, at the same moment."""
+    """Let 32 withdraw, at the same moment, what is not enough for all of them, and pay a little in again."""
     without_syncs()
-    store = _bank(folder, 1, _RIVALS * 2)
+    store = _bank(folder, 1, _RIVALS)
     starting, start = os.pipe()
     deciding = store.deciding("accounts/0")
     rivals = [fork(partial(_withdraw, store, deciding, folder, number, starting)) for number in range(_RIVALS)]
@@ -116,11 +134,12 @@ def _withdraw(store: Store, deciding: Deciding, folder: Path, number: int, start
     os.read(starting, 1)
     for n in range(_COMMANDS_EACH):
         key, amount, attempts = f"{number}-{n}", 1 + (number + n) % 4, 1 + number % ATTEMPTS
+        name = "deposit" if (number + n) % 4 == 0 else "withdraw"
         if number % 8 == 0:
             given = [f"amount:={amount}", "--id", key, "--attempts", str(attempts)]
-            code = command(["do", "accounts/0", "withdraw", *given])
+            code = command(["do", "accounts/0", name, *given])
         else:
-            asked = request("accounts/0", "withdraw", {"amount": amount}, id=key)
+            asked = request("accounts/0", name, {"amount": amount}, id=key)
             code = code_of(partial(execute, store.log, asked, deciding, attempts=attempts))
         note(folder / "ended", key, code)
 
@@ -129,10 +148,13 @@ def _judge_rivals(events: list[Event], ended: Mapping[str, int], figures: Figure
     balance = 0
     stored: dict[str, int] = {}
     for event in events:
+        place, before = f"{where}, version {event['version']}", event["data"].get("before", balance)
+        if before != balance:
+            figures.find("exceptions", f"{place}: decided on a balance of {before}, stored upon {balance}")
         balance += _SIGNS.get(event["type"], 0) * event["data"].get("amount", 0)
         if balance < 0:
-            figures.find("exceptions", f"{where}: a balance of {balance} at version {event['version']}")
-        if event["type"] == "money.withdrawn":
+            figures.find("exceptions", f"{place}: a balance of {balance}")
+        if "id" in event:
             stored[event["id"]] = stored.get(event["id"], 0) + 1
     for key, code in ended.items():
         _judge_one(key, code, stored.get(key, 0), figures, where)
