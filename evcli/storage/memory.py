@@ -19,10 +19,10 @@ class MemoryStore:
     """A store that is gone with its process; satisfies `evcli.storage.contract.EventStore`.
 
     Args:
-        clock: Returns the present instant, which is a commit's time.
+        clock: Returns the instant that a commit's time is to be; None for the present one.
     """
 
-    def __init__(self, *, clock: Callable[[], str] = now) -> None:
+    def __init__(self, *, clock: Callable[[], str] | None = None) -> None:
         self._clock = clock
         self._id = str(uuid.uuid4())
         self._head = EMPTY
@@ -84,7 +84,7 @@ class MemoryStore:
         remaining.check_expected(tips)
         if remaining.writes:
             require_none(self, unless, end=self._head.position)
-        return remaining.build(head, tips, now=self._clock())
+        return remaining.build(head, tips, now=self._clock() if self._clock else now())
 
     def find_id(self, stream: str, key: str) -> bytes | None:
         """Return the stored line of the stream's event with the id ``key``; None if it has none."""
