@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 NAMES = [command.words for command in COMMANDS]
 TOPICS = (
     "commands",
+    "debugging",
     "deciders",
     "design",
     "exit-codes",

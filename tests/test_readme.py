@@ -67,10 +67,12 @@ def isolated(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home), "PATH": path, "TZ": "UTC", "NO_COLOR": "1", "TERM": "xterm", "LC_ALL": "C.UTF-8"}
 
 
-def run_on_terminal(script: str, home: Path, env: Mapping[str, str], *, timeout: float = 120) -> str:
-    """Run a shell script with a terminal of 200 columns for its output, and return what it printed there."""
+def run_on_terminal(
+    script: str, home: Path, env: Mapping[str, str], *, columns: int = 200, timeout: float = 120
+) -> str:
+    """Run a shell script with a terminal for its output, and return what it printed there."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {key: value for key, value in env.items() if key != "COLUMNS"}
     with subprocess.Popen(
         ["sh", "-c", script], cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
@@ -93,13 +95,13 @@ def run_on_terminal(script: str, home: Path, env: Mapping[str, str], *, timeout:
     return _COLOR.sub("", printed.decode().replace("\r\n", "\n"))  # jq's: its older versions heed no NO_COLOR
 
 
-def run_steps(steps: list[Step], home: Path) -> list[str]:
+def run_steps(steps: list[Step], home: Path, *, columns: int = 200) -> list[str]:
     """Type all steps into one shell, and return what each of them printed."""
     ended = "@@ that was step {} @@"
     script = "\n".join(
         f"{step.command}\ncode=$?; echo '{ended.format(number)}'; (exit $code)" for number, step in enumerate(steps)
     )
-    rest = run_on_terminal(script, home, isolated(home)).replace(str(home), HOME_SHOWN)
+    rest = run_on_terminal(script, home, isolated(home), columns=columns).replace(str(home), HOME_SHOWN)
     outputs = []
     for number in range(len(steps)):
         output, _, rest = rest.partition(ended.format(number) + "\n")
@@ -123,7 +125,7 @@ def test_the_sessions_print_what_the_readme_shows(tmp_path: Path) -> None:
     document = README.read_text()
     steps = list(read_steps(document))
     home = tmp_path.resolve() / "ann"
-    home.mkdir()
+    shutil.copytree(ROOT / "sample_logs", home / "evcli/sample_logs")
     outputs = run_steps(steps, home)
     pairs = [(step, output) for step, output in zip(steps, outputs, strict=True) if step.place]
     shown = [document[slice(*step.place)] for step, _ in pairs if step.place]
