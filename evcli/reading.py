@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from evcli.project.config import Config
     from evcli.storage.snapshots import Snapshot
     from evcli.time_travel.bisecting import Flip
+    from evcli.time_travel.blaming import Cause
     from evcli.time_travel.stepping import Stepper
     from evcli.time_travel.timeline import Timeline
-    from evcli.time_travel.tracing import Cause
 
 
 class StoreReader:
@@ -322,7 +322,7 @@ class StoreReader:
         Raises:
             StreamNotFound: If there is no such stream.
         """
-        from evcli.time_travel.tracing import last_cause
+        from evcli.time_travel.blaming import last_cause
 
         line = self.timeline(stream, reducer=reducer)
         return last_cause(line, parse_pointer(pointer), line.last_version(until=to_instant(until), to=to))

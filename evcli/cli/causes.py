@@ -11,7 +11,7 @@ from evcli.domain.patches import Change, to_operation
 from evcli.domain.pointers import MISSING, spell_pointer
 from evcli.errors import Usage
 from evcli.storage.codec import dump, loads
-from evcli.time_travel.tracing import Cause, Leaf
+from evcli.time_travel.blaming import Cause, Leaf
 
 AsView = Annotated[
     bool, typer.Option("--view", "--views", help="The name is a view's, although a stream has it as well")

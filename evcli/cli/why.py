@@ -11,7 +11,7 @@ from evcli.cli.options import Context, ReducerOption, To, Until, instant
 from evcli.cli.states import read_moment
 from evcli.domain.pointers import MISSING, parse_pointer
 from evcli.errors import NotFound, Usage
-from evcli.time_travel.tracing import Cause, Place, all_causes, blame, blame_row, causes, last_cause
+from evcli.time_travel.blaming import Cause, Place, all_causes, blame, blame_row, causes, last_cause
 
 EXAMPLES = """\
 evcli why accounts/ann /balance

@@ -11,9 +11,9 @@ import evcli.read_side.states
 import evcli.storage.snapshots
 from evcli.read_side.states import query_state
 from evcli.time_travel.bisecting import Tally, search
+from evcli.time_travel.blaming import blame, last_cause
 from evcli.time_travel.checking import FunctionCheck
 from evcli.time_travel.differing import Side, changes_between_states
-from evcli.time_travel.tracing import blame, last_cause
 from tests.read_side.test_bytes_read import bytes_read
 from tests.time_travel.histories import Counted, open_store, timeline
 

@@ -17,9 +17,9 @@ from evcli.errors import Usage
 from evcli.storage.codec import loads
 from evcli.storage.sql_checks import RowCheck
 from evcli.time_travel.bisecting import Tally, scan_view
+from evcli.time_travel.blaming import causes
 from evcli.time_travel.checking import FunctionCheck, SqlCheck
 from evcli.time_travel.differing import changes_between_rows
-from evcli.time_travel.tracing import causes
 from evcli.time_travel.view_timeline import ViewTimeline
 from tests.read_side.test_states import Folder
 from tests.read_side.viewing import by_hand, random_events, received, shop

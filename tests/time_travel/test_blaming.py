@@ -11,7 +11,7 @@ from evcli.domain.pointers import MISSING, resolve
 from evcli.domain.reducers import Evolving
 from evcli.domain.values import Json, same_json
 from evcli.errors import CodeFailed
-from evcli.time_travel.tracing import all_causes, blame, last_cause, leaves_of
+from evcli.time_travel.blaming import all_causes, blame, last_cause, leaves_of
 from tests.read_side.test_states import Folder
 from tests.time_travel.histories import (
     REDUCERS,
