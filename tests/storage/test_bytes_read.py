@@ -1,5 +1,6 @@
 """What an append reads, counted from outside."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,23 +15,28 @@ from tests.storage.building import event
 
 STRACE = shutil.which("strace")
 APPEND = """
-import sys
+import json, sys
+from evcli.domain.conditions import make_condition
 from evcli.domain.events import Write
 from evcli.storage.codec import new_event
 from evcli.storage.local import LocalStore
 store = LocalStore(sys.argv[1])
+unless = [make_condition(streams, "tested", after=after) for streams, after in json.loads(sys.argv[3])]
 for number in range(int(sys.argv[2])):
-    store.append([Write("a", [new_event({"type": "tested", "data": {"number": number}})])])
+    store.append([Write("a", [new_event({"type": "tested", "data": {"number": number}})])], unless=unless)
 """
 
 
-def count_bytes_read(root: Path, appends: int) -> int:
+def count_bytes_read(root: Path, appends: int, *unless: tuple[str, int]) -> int:
     """Append in a process of its own and sum up what it read of the store's files (descriptors' paths: ``-y``)."""
     assert STRACE
     trace = root.parent / "trace"
     command = [STRACE, "-f", "-y", "-e", "trace=pread64,preadv,read,readv,mmap", "-o", str(trace)]
     done = subprocess.run(
-        [*command, sys.executable, "-c", APPEND, str(root), str(appends)], check=False, capture_output=True, text=True
+        [*command, sys.executable, "-c", APPEND, str(root), str(appends), json.dumps(unless)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if "PTRACE" in done.stderr or "ptrace" in done.stderr:
         pytest.skip("strace may not trace here")
@@ -69,3 +75,19 @@ def test_an_append_reads_no_other_stream(store_path: Path) -> None:
         store.append([Write(f"s/{number}", [event("x" * 1000)])])
     store.append([Write("a", [event({"number": 0})])])
     assert count_bytes_read(store_path, 1) <= alone + 2048  # a block more, where lines are longer
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed here")
+def test_a_condition_reads_only_the_streams_it_is_about_and_only_from_its_place_on(store_path: Path) -> None:
+    store = LocalStore(str(store_path))
+    store.append([Write("a", [event()])])
+    for number in range(200):
+        store.append([Write(f"big/{number}", [event("x" * 2000)])])
+    store.append([Write("small/1", [event()]), Write("big/0", [event("x" * 300_000)])])
+    head = store.head().position
+    store.append([Write("a", [event()])])
+    plain = count_bytes_read(store_path, 1)
+    few = count_bytes_read(store_path, 1, ("small/none/*", 0), ("none/**", 0))
+    late = count_bytes_read(store_path, 1, ("big/**", head))
+    assert few - plain < 10_000
+    assert late - plain < 64_000  # a look for the place in the journal, and nothing of the streams
