@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from evcli.domain.commands import recorded_command
 from evcli.domain.events import Event, parse_place, was_keyed
 from evcli.domain.queue import QUEUE
 from evcli.domain.traces import Broken, Traced, cause_place, grow
@@ -97,11 +98,11 @@ def _effects_of(store: EventStore, root: Event, end: int) -> Iterator[tuple[Even
 def _events_of(store: EventStore, key: str, end: int) -> Iterator[tuple[Event, bytes]]:
     load, text = loader(), json.dumps(key, ensure_ascii=False)[:-1].encode(errors="surrogateescape")
     for lines in store.read_all(end=end):
-        for line in lines:
-            if text in line or b"\\" in line:
-                event: Event = load(line)
-                if _is_about(event, key):
-                    yield event, line
+        maybe: list[tuple[Event, bytes]] = [(load(line), line) for line in lines if text in line or b"\\" in line]
+        if any(event.get("id") == key and recorded_command(event) is not None for event, _ in maybe):
+            yield from ((load(line), line) for line in lines)  # a command's id stands for all that it came to
+        else:
+            yield from ((event, line) for event, line in maybe if _is_about(event, key))
 
 
 def _is_about(event: Event, key: str) -> bool:

@@ -257,8 +257,8 @@ SEEDS = (
     Seed(
         "a command's events do not have its id",
         "write_side/executing.py",
-        "key = request.id if write.stream == command.stream else None",
-        "key = None",
+        "id=request.id if is_own else None",
+        "id=None",
         "tests/torture/test_rigs.py -k transfers",
     ),
     Seed(
