@@ -28,6 +28,23 @@ class _Terminated(BaseException):
     pass
 
 
+class _Ending:
+    """Remembers that SIGTERM came: the exception is lost, or becomes another, where the interpreter is in C."""
+
+    def __init__(self) -> None:
+        self.is_told = False
+
+    def tell(self, _signum: int, _frame: FrameType | None) -> None:
+        self.is_told = True
+        raise _Terminated
+
+    def look(self) -> bool:
+        """End the work if it is to end."""
+        if self.is_told:
+            raise _Terminated
+        return False
+
+
 def run(
     context: Context,
     once: Once = False,  # noqa: FBT002
@@ -46,21 +63,27 @@ def run(
     store, teller = context.store, _Teller(context)
     limits = {"timeout": parse_duration(timeout), "lock_wait": parse_duration(lock_wait)}
     commands = store.command_worker(teller.of_command, jobs=jobs, **limits)
-    signal.signal(signal.SIGTERM, _terminate)
+    ending, before = _Ending(), signal.getsignal(signal.SIGTERM)
     try:
+        signal.signal(signal.SIGTERM, ending.tell)
         if once:
             while commands.look():  # a command may be submitted by what follows from another
                 pass
-            current = work_once(store.kept_views(), teller.of_view)
-            if not (current and commands.is_done()):
-                raise AnswerIsNo(
-                    "not all is done", "see 'evcli submit --list' for commands, 'evcli view list' for views"
-                )
+            _check(work_once(store.kept_views(), teller.of_view) and commands.is_done())
             return 0
-        work([commands, ViewWorker(store.log, store.kept_views, teller.of_view)])
-    except _Terminated:  # whatever was going on is rolled back, or is done again
-        return 128 + signal.SIGTERM
+        work([ending, commands, ViewWorker(store.log, store.kept_views, teller.of_view)])
+    except BaseException:
+        if not ending.is_told:
+            raise
+        return 128 + signal.SIGTERM  # whatever was going on is rolled back, or is done again
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _check(is_done: bool) -> None:  # noqa: FBT001 (a question's answer)
+    if not is_done:
+        raise AnswerIsNo("not all is done", "see 'evcli submit --list' for commands, 'evcli view list' for views")
 
 
 class _Teller:
@@ -81,7 +104,3 @@ class _Teller:
         else:
             places = ", ".join(f"{event['stream']}@{event['version']}" for event in outcome.events)
             self._out.note(f"command {queued.id} ({what}): accepted{', ' + places if places else ''}")
-
-
-def _terminate(_signum: int, _frame: FrameType | None) -> None:
-    raise _Terminated

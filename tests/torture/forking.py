@@ -150,9 +150,10 @@ def command(arguments: list[str]) -> int:
     return wait(fork(partial(silently, arguments)))
 
 
-def silently(arguments: list[str]) -> int:
-    """Run evcli in this process, which is the rig's own, without a word; return its exit code."""
+def silently(arguments: list[str], said: str = os.devnull) -> int:
+    """Run evcli in this process, which is the rig's own, and return its exit code; its words go to the file ``said``."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
+    for stream in range(2):
         os.dup2(nothing, stream)
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
     return run_evcli(arguments)

@@ -93,7 +93,9 @@ def _handle_all(seed: int, folder: Path, figures: Figures) -> None:
     tasks: dict[str, Callable[[], object]] = {
         f"submitter {n}": partial(_submit, store, folder, seed, n) for n in range(_SUBMITTERS)
     }
-    tasks |= {f"worker {n}": partial(silently, arguments) for n, arguments in enumerate(_WORKERS)}
+    tasks |= {
+        f"worker {n}": partial(silently, arguments, str(folder / f"worker {n}")) for n, arguments in enumerate(_WORKERS)
+    }
     running = {name: fork(task) for name, task in tasks.items()}
     kills = 0
     try:
@@ -101,14 +103,14 @@ def _handle_all(seed: int, folder: Path, figures: Figures) -> None:
             time.sleep(chance.uniform(0, 0.1))
             for name, status in _ended(running).items():
                 if status not in (_WORKER_ENDS if name.startswith("worker") else (0,)):
-                    figures.find("exceptions", f"seed {seed}: a {name} ended with {status}")
+                    figures.find("exceptions", f"seed {seed}: a {name} ended with {status}{_last(folder / name)}")
                 if name.startswith("worker"):  # of a poisonous command
                     running[name] = fork(tasks[name])
             name = chance.choice(list(running))
             os.kill(running[name], chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)))
             kills += 1
             if (status := wait(running[name])) not in (*_WORKER_ENDS, -signal.SIGTERM, 143, 0):
-                figures.find("exceptions", f"seed {seed}: a {name} that was killed ended with {status}")
+                figures.find("exceptions", f"seed {seed}: {name}, killed, ended with {status}{_last(folder / name)}")
             running[name] = fork(tasks[name])
     finally:
         for pid in running.values():
@@ -117,6 +119,10 @@ def _handle_all(seed: int, folder: Path, figures: Figures) -> None:
     for what, number in (("kills", kills), ("settled between them", settled)):
         figures.more[what] = figures.more.get(what, 0) + number
     _finish(store, folder, figures, f"seed {seed}")
+
+
+def _last(said: Path) -> str:
+    return f": {said.read_text().splitlines()[-1:]}" if said.exists() else ""
 
 
 def _ended(running: dict[str, int]) -> dict[str, int]:
