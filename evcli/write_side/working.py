@@ -75,6 +75,7 @@ class CommandWorker:
         self._handling = handling
         self._queue: StreamState | None = None
         self._head: Head | None = None
+        self._seen: Head | None = None
         self._told: set[tuple[str, str]] = set()
         self._is_ending = False
 
@@ -106,6 +107,9 @@ class CommandWorker:
         return self._queue is None or not any(self._queue.state.values())
 
     def _pending(self, head: Head) -> list[Queued]:
+        if self._seen is not None and not self._store.holds(self._seen.position, self._seen.hash):
+            self._queue = None  # another history, as after a backup was restored
+        self._seen = head
         if self._queue is None:
             self._queue = self._load_queue()
         stream, version, state = self._queue

@@ -1,6 +1,7 @@
 """Workers: several at a time, with threads, that are told to end, and that die."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -110,6 +111,25 @@ def test_nothing_goes_ahead_of_a_command_to_its_stream_that_has_to_wait() -> Non
     is_busy = False
     worker_.look()
     assert [kind for kind, _ in told(store, "a") if kind != "noise"] == ["first", "second"]
+
+
+def test_a_worker_goes_on_with_the_history_of_a_backup_that_is_restored(store: LocalStore, tmp_path: Path) -> None:
+    def decide(_command: Command, _state: Json) -> Any:
+        return [("done", {})]
+
+    put(store, "a", "go", id="first")
+    shutil.copytree(store.root, tmp_path / "backup")
+    for number in range(2):
+        put(store, "a", "go", id=f"lost-{number}")
+    living, _ = worker(LocalStore(store.root), decide)
+    assert living.look()
+    shutil.rmtree(store.root)
+    shutil.copytree(tmp_path / "backup", store.root)
+    put(LocalStore(store.root), "a", "go", id="after")
+    assert living.look()
+    restored = LocalStore(store.root)
+    assert [status_of(restored, key).status for key in ("first", "after")] == ["accepted"] * 2
+    assert told(restored, "a") == [("done", {})] * 2
 
 
 def test_a_worker_with_jobs_that_is_told_to_end_begins_nothing_more(store: LocalStore) -> None:
