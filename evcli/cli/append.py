@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.batch import Batch, append_lines
 from evcli.cli.conditions import AfterPosition, Unless, read_conditions
 from evcli.cli.fields import data_text
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta, read_meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait, instant
 from evcli.cli.output import check_field
+from evcli.cli.parameters import Argument, Option
 from evcli.cli.receipts import FIELDS, print_plan, print_receipt
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, Expected, parse_expected
@@ -27,21 +26,19 @@ evcli append accounts/ann --from events.jsonl
 generate | evcli append --from -"""
 
 
-Stream = Annotated[str | None, typer.Argument(metavar="[STREAM]", help="The stream, as in accounts/ann")]
-Type = Annotated[str | None, typer.Argument(metavar="[TYPE]", help="What happened, as in money.deposited")]
+Stream = Annotated[str | None, Argument(metavar="[STREAM]", help="The stream, as in accounts/ann")]
+Type = Annotated[str | None, Argument(metavar="[TYPE]", help="What happened, as in money.deposited")]
 Data = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[DATA]...", help="One JSON text, '-', or fields: k=text k:=json k@=file k:@=file"),
+    Argument(metavar="[DATA]...", help="One JSON text, '-', or fields: k=text k:=json k@=file k:@=file"),
 ]
-From = Annotated[str | None, typer.Option("--from", metavar="FILE|-", help="Record many: one JSON object a line")]
-Expect = Annotated[str, typer.Option("--expect", metavar="N|none|exists|any", help="Fail (3) at another version")]
-Id = Annotated[str | None, typer.Option("--id", metavar="KEY", help="Retry-safe: a repeat stores nothing")]
-Time = Annotated[
-    str | None, typer.Option("--time", metavar="TIME", help="When it happened, for history being imported")
-]
-Atomic = Annotated[bool, typer.Option("--atomic", help="With --from: the whole input is one commit")]
-Rejects = Annotated[str | None, typer.Option("--rejects", metavar="FILE", help="With --from: set bad lines aside")]
-Print = Annotated[str | None, typer.Option("--print", metavar="FIELD", help="Print one field of the receipt")]
+From = Annotated[str | None, Option("--from", metavar="FILE|-", help="Record many: one JSON object a line")]
+Expect = Annotated[str, Option("--expect", metavar="N|none|exists|any", help="Fail (3) at another version")]
+Id = Annotated[str | None, Option("--id", metavar="KEY", help="Retry-safe: a repeat stores nothing")]
+Time = Annotated[str | None, Option("--time", metavar="TIME", help="When it happened, for history being imported")]
+Atomic = Annotated[bool, Option("--atomic", help="With --from: the whole input is one commit")]
+Rejects = Annotated[str | None, Option("--rejects", metavar="FILE", help="With --from: set bad lines aside")]
+Print = Annotated[str | None, Option("--print", metavar="FIELD", help="Print one field of the receipt")]
 
 
 def run(

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Annotated, Any, NamedTuple
 
-import typer
-
 from evcli.cli.causes import AsView, Shown, is_view, print_events
 from evcli.cli.checks import Asked, Expression, Program, read_check
 from evcli.cli.options import Context, ReducerOption, Until, instant, split_version
+from evcli.cli.parameters import Argument, Option
 from evcli.cli.views import Params, read_params
 from evcli.errors import NotFound, Usage
 from evcli.time_travel.bisecting import Flip, Tally, scan, scan_view, search
@@ -24,15 +23,13 @@ evcli bisect stock --check 'qty >= 0'"""
 
 
 Good = Annotated[
-    int, typer.Option("--good", metavar="VERSION", min=0, max=sys.maxsize, help="All is well there: look after it")
+    int, Option("--good", metavar="VERSION", min=0, max=sys.maxsize, help="All is well there: look after it")
 ]
 Bad = Annotated[
-    int | None, typer.Option("--bad", metavar="VERSION", min=1, max=sys.maxsize, help="Look no further than there")
+    int | None, Option("--bad", metavar="VERSION", min=1, max=sys.maxsize, help="Look no further than there")
 ]
-All = Annotated[bool, typer.Option("--all", help="Every event after which the check answers otherwise")]
-Monotone = Annotated[
-    bool, typer.Option("--monotone", help="What fails once goes on failing: search from snapshots instead")
-]
+All = Annotated[bool, Option("--all", help="Every event after which the check answers otherwise")]
+Monotone = Annotated[bool, Option("--monotone", help="What fails once goes on failing: search from snapshots instead")]
 
 
 class _Question(NamedTuple):
@@ -47,7 +44,7 @@ class _Question(NamedTuple):
 
 def run(
     context: Context,
-    name: Annotated[str, typer.Argument(metavar="STREAM|VIEW", help="A stream, STREAM@A..B, or a view")],
+    name: Annotated[str, Argument(metavar="STREAM|VIEW", help="A stream, STREAM@A..B, or a view")],
     check: Expression = None,
     program: Program = None,
     param: Params = None,

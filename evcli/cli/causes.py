@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, NamedTuple
 
-import typer
-
 from evcli.cli.options import Context
+from evcli.cli.parameters import Option
 from evcli.domain.names import is_pattern
 from evcli.domain.patches import Change, to_operation
 from evcli.domain.pointers import MISSING, spell_pointer
@@ -13,9 +12,7 @@ from evcli.errors import Usage
 from evcli.storage.codec import dump, loads
 from evcli.time_travel.blaming import Cause, Leaf
 
-AsView = Annotated[
-    bool, typer.Option("--view", "--views", help="The name is a view's, although a stream has it as well")
-]
+AsView = Annotated[bool, Option("--view", "--views", help="The name is a view's, although a stream has it as well")]
 
 _CAUSE_COLUMNS: Final = ("version", "time", "type", "actor", "path", "before", "after")
 _LEAF_COLUMNS: Final = ("path", "value", "event", "time", "type", "actor")

@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple
 
-import typer
-
+from evcli.cli.parameters import Option
 from evcli.errors import Usage
 from evcli.storage.sql_checks import RowCheck
 from evcli.storage.view_sql import SqlValue
 from evcli.time_travel.checking import Check, ProgramCheck, SqlCheck
 
 Expression = Annotated[
-    str | None, typer.Option("--check", metavar="EXPR", help="A SQL expression over the state that is to be true")
+    str | None, Option("--check", metavar="EXPR", help="A SQL expression over the state that is to be true")
 ]
 Program = Annotated[
     str | None,
-    typer.Option("--run", metavar="PROGRAM", help="Given the state on stdin: exit 0 good, 1 bad, 125 skip"),
+    Option("--run", metavar="PROGRAM", help="Given the state on stdin: exit 0 good, 1 bad, 125 skip"),
 ]
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
-
 from evcli.cli.fields import data_text
 from evcli.cli.metadata import read_meta
 from evcli.cli.options import Context
+from evcli.cli.parameters import Argument, Option
 from evcli.cli.receipts import every_field
 from evcli.domain.commands import Request
 from evcli.domain.expected import ANY, Expected
@@ -17,15 +16,13 @@ from evcli.write_side.accepted import Accepted
 
 Arguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ARGUMENTS]...", help="One JSON text, '-', or fields: k=text k:=json k@=file k:@=file"),
+    Argument(metavar="[ARGUMENTS]...", help="One JSON text, '-', or fields: k=text k:=json k@=file k:@=file"),
 ]
-CommandId = Annotated[
-    str | None, typer.Option("--id", metavar="KEY", help="Retry-safe: a repeat gives what the first gave")
-]
+CommandId = Annotated[str | None, Option("--id", metavar="KEY", help="Retry-safe: a repeat gives what the first gave")]
 DeciderOption = Annotated[
-    str | None, typer.Option("--decider", metavar="FILE.py|'exec:PROGRAM'", help="Instead of the one configured")
+    str | None, Option("--decider", metavar="FILE.py|'exec:PROGRAM'", help="Instead of the one configured")
 ]
-DeciderTimeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long a decider may take")]
+DeciderTimeout = Annotated[str, Option("--timeout", metavar="TIME", help="How long a decider may take")]
 
 
 def read_request(

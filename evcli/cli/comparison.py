@@ -4,18 +4,17 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
 
-import typer
-
 from evcli.api import Store
 from evcli.cli.extents import Extents
 from evcli.cli.options import Context
+from evcli.cli.parameters import Option
 from evcli.domain.reducers import Reducer
 from evcli.time_travel.comparing import Difference
 from evcli.time_travel.processes import Opened, compare_streams
 
 Against = Annotated[
     str | None,
-    typer.Option("--against", metavar="NAME|FILE.py|'exec:PROGRAM'", help="Where would this reducer's states differ?"),
+    Option("--against", metavar="NAME|FILE.py|'exec:PROGRAM'", help="Where would this reducer's states differ?"),
 ]
 
 _COLUMNS = ("stream", "version", "type", "path", "old", "new", "at_end")

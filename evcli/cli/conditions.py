@@ -4,22 +4,21 @@ import shlex
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-import typer
-
 from evcli.cli.fields import read_fields
+from evcli.cli.parameters import Option
 from evcli.domain.conditions import Condition, make_condition
 from evcli.errors import Usage
 from evcli.storage.codec import loads
 
 Unless = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--unless", metavar="'PATTERN TYPE [/data/x=VALUE]...'", help="Fail (3) if there is such an event; repeatable"
     ),
 ]
 AfterPosition = Annotated[
     int | None,
-    typer.Option("--after-position", metavar="P", min=0, help="With --unless: only events after P count (else all)"),
+    Option("--after-position", metavar="P", min=0, help="With --unless: only events after P count (else all)"),
 ]
 
 _WORDS: Final = 2

@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.causes import AsView, is_view
 from evcli.cli.options import Context, ReducerOption, Until, instant, split_version
+from evcli.cli.parameters import Argument, Option
 from evcli.domain.instants import just_before
 from evcli.errors import Usage
 from evcli.read_side.views import Freshness, View
@@ -19,17 +18,17 @@ evcli diff accounts/ann@3..5 -o json
 evcli diff accounts/ann accounts/eve --until yesterday
 evcli diff stock --since '3 days ago'"""
 
-Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="What the events from TIME on have changed")]
+Since = Annotated[str | None, Option("--since", metavar="TIME", help="What the events from TIME on have changed")]
 Till = Annotated[
-    int | None, typer.Option("--to", metavar="VERSION", min=0, help="Up to and including VERSION, of one stream")
+    int | None, Option("--to", metavar="VERSION", min=0, help="Up to and including VERSION, of one stream")
 ]
 
 
 def run(
     context: Context,
-    one: Annotated[str, typer.Argument(metavar="STREAM[@VERSION]|VIEW", help="What it was; STREAM@A..B is its events")],
+    one: Annotated[str, Argument(metavar="STREAM[@VERSION]|VIEW", help="What it was; STREAM@A..B is its events")],
     other: Annotated[
-        str | None, typer.Argument(metavar="[STREAM[@VERSION]]", help="What it is; left out: the same stream, now")
+        str | None, Argument(metavar="[STREAM[@VERSION]]", help="What it is; left out: the same stream, now")
     ] = None,
     since: Since = None,
     until: Until = None,

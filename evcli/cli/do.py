@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.commands import Arguments, CommandId, DeciderOption, DeciderTimeout, print_accepted, read_request
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.cli.output import check_field
+from evcli.cli.parameters import Argument, Option
 from evcli.cli.receipts import FIELDS, print_plan
 from evcli.domain.commands import ATTEMPTS, Request
 from evcli.domain.expected import parse_expected
@@ -21,16 +20,14 @@ evcli do accounts/ann withdraw amount:=5 --dry-run
 evcli do accounts/ann transfer '{"amount":5,"to":"accounts/bob"}' --id order-77
 evcli do accounts/ann withdraw amount:=5 --decider bank.py"""
 
-Stream = Annotated[str, typer.Argument(metavar="STREAM", help="The stream that the command is for")]
-Name = Annotated[str, typer.Argument(metavar="COMMAND", help="What is wanted, as in withdraw")]
-Expect = Annotated[str, typer.Option("--expect", metavar="N|none|exists|any", help="Fail (3) at another version")]
+Stream = Annotated[str, Argument(metavar="STREAM", help="The stream that the command is for")]
+Name = Annotated[str, Argument(metavar="COMMAND", help="What is wanted, as in withdraw")]
+Expect = Annotated[str, Option("--expect", metavar="N|none|exists|any", help="Fail (3) at another version")]
 Attempts = Annotated[
-    int, typer.Option("--attempts", metavar="N", min=1, help="How often to decide, where the stream moves on")
+    int, Option("--attempts", metavar="N", min=1, help="How often to decide, where the stream moves on")
 ]
-Record = Annotated[
-    bool, typer.Option("--record-rejections", help="Keep what is rejected in evcli/rejections, for the audit")
-]
-Print = Annotated[str | None, typer.Option("--print", metavar="FIELD", help="Print one field of the receipt")]
+Record = Annotated[bool, Option("--record-rejections", help="Keep what is rejected in evcli/rejections, for the audit")]
+Print = Annotated[str | None, Option("--print", metavar="FIELD", help="Print one field of the receipt")]
 
 
 def run(

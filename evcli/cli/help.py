@@ -4,9 +4,8 @@ from difflib import get_close_matches
 from importlib.resources import files
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import Context
+from evcli.cli.parameters import Argument
 from evcli.errors import Usage
 
 EXAMPLES = """\
@@ -38,9 +37,7 @@ def topic_text(name: str) -> str:
 
 def run(
     context: Context,
-    topic: Annotated[
-        list[str] | None, typer.Argument(metavar="[TOPIC|COMMAND]", help="A topic, or a command's name")
-    ] = None,
+    topic: Annotated[list[str] | None, Argument(metavar="[TOPIC|COMMAND]", help="A topic, or a command's name")] = None,
 ) -> None:
     """Explain a topic: what evcli guarantees, what is on disk, how time is read, how to think in events."""
     from evcli.cli.main import COMMANDS, overview

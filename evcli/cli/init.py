@@ -3,10 +3,9 @@
 import os
 from typing import Annotated
 
-import typer
-
 from evcli.api import Store
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
+from evcli.cli.parameters import Argument
 from evcli.domain.instants import parse_duration
 from evcli.errors import Usage
 from evcli.storage.files import replace_file
@@ -31,7 +30,7 @@ _CONFIG = """\
 
 def run(
     context: Context,
-    directory: Annotated[str, typer.Argument(metavar="[DIR]", help="Where; default: here")] = ".",
+    directory: Annotated[str, Argument(metavar="[DIR]", help="Where; default: here")] = ".",
     dry_run: DryRun = False,  # noqa: FBT002
     lock_wait: LockWait = "10s",
     allow_network_fs: AllowNetwork = False,  # noqa: FBT002

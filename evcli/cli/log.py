@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Annotated, Final
 
-import typer
-
 from evcli.cli.options import Context, To, Until, instant, split_version
+from evcli.cli.parameters import Argument, Option
 from evcli.errors import StreamNotFound, Usage
 from evcli.history import Selection, check_selection, follow_lines, select_lines
 from evcli.storage.contract import Head
@@ -24,18 +23,16 @@ _QUICK: Final = 0.02
 _SLOW: Final = 0.1
 
 Streams = Annotated[
-    list[str] | None, typer.Argument(metavar="[STREAM|PATTERN]...", help="Names, STREAM@A..B, or patterns; none is all")
+    list[str] | None, Argument(metavar="[STREAM|PATTERN]...", help="Names, STREAM@A..B, or patterns; none is all")
 ]
-Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Events from TIME on")]
-After = Annotated[int, typer.Option("--after", metavar="VERSION", min=0, help="Only later versions")]
-AfterPosition = Annotated[int, typer.Option("--after-position", metavar="P", min=0, help="Only later positions")]
-Types = Annotated[list[str] | None, typer.Option("--type", metavar="GLOB", help="Only these types; * crosses dots")]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=0, max=sys.maxsize, help="At most N")]
-Tail = Annotated[
-    int | None, typer.Option("--tail", "-n", metavar="N", min=0, max=sys.maxsize, help="The last N, in order")
-]
-Reverse = Annotated[bool, typer.Option("--reverse", help="The last first")]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="Then go on as events are recorded")]
+Since = Annotated[str | None, Option("--since", metavar="TIME", help="Events from TIME on")]
+After = Annotated[int, Option("--after", metavar="VERSION", min=0, help="Only later versions")]
+AfterPosition = Annotated[int, Option("--after-position", metavar="P", min=0, help="Only later positions")]
+Types = Annotated[list[str] | None, Option("--type", metavar="GLOB", help="Only these types; * crosses dots")]
+Limit = Annotated[int | None, Option("--limit", metavar="N", min=0, max=sys.maxsize, help="At most N")]
+Tail = Annotated[int | None, Option("--tail", "-n", metavar="N", min=0, max=sys.maxsize, help="The last N, in order")]
+Reverse = Annotated[bool, Option("--reverse", help="The last first")]
+Follow = Annotated[bool, Option("--follow", "-f", help="Then go on as events are recorded")]
 
 
 def run(

@@ -7,8 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
+from evcli.cli.hot_path import HOT, understand
+from evcli.cli.parameters import parameters_of
 from evcli.errors import Bug, EvcliError, NotPermitted, StorageFailed, Usage
 
 if TYPE_CHECKING:
@@ -115,9 +118,7 @@ def _dispatch(words: list[str], out: "Output") -> int:
         (command for command in COMMANDS if words[: command.words.count(" ") + 1] == command.words.split()), None
     )
     if command is not None:
-        from evcli.cli.options import run_command
-
-        return run_command(command.words, f"evcli.cli.{command.module}", words[command.words.count(" ") + 1 :])
+        return _run_command(command, words[command.words.count(" ") + 1 :])
     if not words or words[0] in ("--help", "-h"):
         out.text(overview())
         return 0
@@ -131,6 +132,20 @@ def _dispatch(words: list[str], out: "Output") -> int:
         out.text("\n".join(f"evcli {command.words:<15}{command.purpose}" for command in group))
         return 0
     raise _unknown(words)
+
+
+def _run_command(command: Command, arguments: list[str]) -> int:
+    module = f"evcli.cli.{command.module}"
+    if command.words in HOT:
+        from evcli.cli.options import call, shared
+
+        run = import_module(module).run
+        given = understand([*parameters_of(run), *parameters_of(shared)], arguments)
+        if given is not None:
+            return call(run, given)
+    from evcli.cli.typer_command import run_command
+
+    return run_command(command.words, module, arguments)
 
 
 def _unknown(words: list[str]) -> Usage:

@@ -4,21 +4,20 @@ import os
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
-
 from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, split_version
+from evcli.cli.parameters import Option
 from evcli.domain.events import caused_by
 from evcli.errors import Usage
 from evcli.storage.codec import encode_value
 
-Meta = Annotated[list[str] | None, typer.Option("--meta", metavar="K=V", help="A member of meta, a field as in DATA")]
-Actor = Annotated[str | None, typer.Option("--actor", metavar="WHO", help="meta.actor; else EVCLI_ACTOR")]
+Meta = Annotated[list[str] | None, Option("--meta", metavar="K=V", help="A member of meta, a field as in DATA")]
+Actor = Annotated[str | None, Option("--actor", metavar="WHO", help="meta.actor; else EVCLI_ACTOR")]
 Cause = Annotated[
-    str | None, typer.Option("--cause", metavar="STREAM@VERSION", help="The event that led to this; see 'evcli trace'")
+    str | None, Option("--cause", metavar="STREAM@VERSION", help="The event that led to this; see 'evcli trace'")
 ]
 Correlation = Annotated[
-    str | None, typer.Option("--correlation", metavar="ID", help="What this is part of; else that of --cause")
+    str | None, Option("--correlation", metavar="ID", help="What this is part of; else that of --cause")
 ]
 
 

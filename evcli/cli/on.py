@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from threading import Event as Flag
 from typing import Annotated, Any, Final, NamedTuple
 
-import typer
-
 from evcli.cli.options import Context, DryRun
+from evcli.cli.parameters import Argument, Option
 from evcli.domain.instants import parse_duration
 from evcli.errors import AnswerIsNo, StorageFailed, Usage
 from evcli.read_side.running import Handling, Runner, run_program
@@ -55,21 +54,21 @@ _ACTS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PATTERN -- PROGRAM [ARGS]...", help="Which streams, and what handles them"),
+    Argument(metavar="PATTERN -- PROGRAM [ARGS]...", help="Which streams, and what handles them"),
 ]
-Name = Annotated[str | None, typer.Option("--name", metavar="N", help="The subscription: it goes on where it was")]
-Types = Annotated[list[str] | None, typer.Option("--type", metavar="GLOB", help="Only these types; * crosses dots")]
-Start = Annotated[str | None, typer.Option("--start", metavar="first|now", help="Where a new name begins")]
-Retries = Annotated[int, typer.Option("--retries", metavar="N", min=0, help="How often to run again what fails")]
-Backoff = Annotated[str, typer.Option("--backoff", metavar="TIME", help="After that, then twice that, up to a minute")]
-Batch = Annotated[int, typer.Option("--batch", metavar="N", min=1, max=200, help="Up to N events a run, a line each")]
-Jobs = Annotated[int, typer.Option("--jobs", metavar="K", min=1, max=100, help="K streams at a time, each in order")]
-Once = Annotated[bool, typer.Option("--once", help="Handle what is there, and exit")]
-List = Annotated[bool, typer.Option("--list", help="List the subscriptions")]
-Status = Annotated[str | None, typer.Option("--status", metavar="N", help="How subscription N stands")]
-Retry = Annotated[str | None, typer.Option("--retry", metavar="N", help="Handle the dead letters of N again")]
-Reset = Annotated[str | None, typer.Option("--reset", metavar="N", help="Let N go on elsewhere: --at")]
-At = Annotated[str | None, typer.Option("--at", metavar="first|now|POSITION", help="All up to there counts as handled")]
+Name = Annotated[str | None, Option("--name", metavar="N", help="The subscription: it goes on where it was")]
+Types = Annotated[list[str] | None, Option("--type", metavar="GLOB", help="Only these types; * crosses dots")]
+Start = Annotated[str | None, Option("--start", metavar="first|now", help="Where a new name begins")]
+Retries = Annotated[int, Option("--retries", metavar="N", min=0, help="How often to run again what fails")]
+Backoff = Annotated[str, Option("--backoff", metavar="TIME", help="After that, then twice that, up to a minute")]
+Batch = Annotated[int, Option("--batch", metavar="N", min=1, max=200, help="Up to N events a run, a line each")]
+Jobs = Annotated[int, Option("--jobs", metavar="K", min=1, max=100, help="K streams at a time, each in order")]
+Once = Annotated[bool, Option("--once", help="Handle what is there, and exit")]
+List = Annotated[bool, Option("--list", help="List the subscriptions")]
+Status = Annotated[str | None, Option("--status", metavar="N", help="How subscription N stands")]
+Retry = Annotated[str | None, Option("--retry", metavar="N", help="Handle the dead letters of N again")]
+Reset = Annotated[str | None, Option("--reset", metavar="N", help="Let N go on elsewhere: --at")]
+At = Annotated[str | None, Option("--at", metavar="first|now|POSITION", help="All up to there counts as handled")]
 
 
 def run(

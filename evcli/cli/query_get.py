@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import AtLeast, Cached, Context, Timeout, Until
+from evcli.cli.parameters import Argument, Option
 from evcli.cli.views import Explain, ViewName, asked_view, explain, read_freshness
 from evcli.domain.pointers import MISSING, parse_pointer, resolve
 from evcli.errors import NotFound
@@ -17,16 +16,16 @@ evcli query get stock SKU-01 --until yesterday
 evcli query get stock SKU-01 --cached --explain"""
 
 RowVersion = Annotated[
-    bool, typer.Option("--with-version", help="Print key, version and position of the last event with the value")
+    bool, Option("--with-version", help="Print key, version and position of the last event with the value")
 ]
 
 
 def run(
     context: Context,
     view: ViewName,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The row's key")],
+    key: Annotated[str, Argument(metavar="KEY", help="The row's key")],
     pointer: Annotated[
-        str | None, typer.Argument(metavar="[POINTER]", help="A place in the row, as in /items/0 (RFC 6901)")
+        str | None, Argument(metavar="[POINTER]", help="A place in the row, as in /items/0 (RFC 6901)")
     ] = None,
     until: Until = None,
     with_version: RowVersion = False,  # noqa: FBT002

@@ -4,9 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import typer
-
 from evcli.cli.options import AtLeast, Cached, Context, Timeout, Until
+from evcli.cli.parameters import Option
 from evcli.cli.views import Explain, Params, ViewName, asked_view, explain, read_freshness, read_params
 from evcli.errors import Usage
 from evcli.storage.codec import dump, loads
@@ -26,15 +25,15 @@ def run(
     view: ViewName,
     where: Annotated[
         str | None,
-        typer.Option("--where", metavar="EXPR", help="A SQL expression; a name is a column or a member of the value"),
+        Option("--where", metavar="EXPR", help="A SQL expression; a name is a column or a member of the value"),
     ] = None,
     param: Params = None,
     sort: Annotated[
-        str | None, typer.Option("--sort", metavar="NAME[,-NAME]", help="By these; with a minus, the largest first")
+        str | None, Option("--sort", metavar="NAME[,-NAME]", help="By these; with a minus, the largest first")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=0, max=sys.maxsize, help="At most N")] = None,
+    limit: Annotated[int | None, Option("--limit", metavar="N", min=0, max=sys.maxsize, help="At most N")] = None,
     fields: Annotated[
-        str | None, typer.Option("--fields", metavar="NAME[,NAME]", help="Only these: key, version, position, members")
+        str | None, Option("--fields", metavar="NAME[,NAME]", help="Only these: key, version, position, members")
     ] = None,
     until: Until = None,
     cached: Cached = False,  # noqa: FBT002

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Annotated, Any
 
-import typer
-
 from evcli.asking import SqlResult, ask_sql
 from evcli.cli.options import AtLeast, Cached, Context, Timeout, Until
+from evcli.cli.parameters import Argument
 from evcli.cli.views import Explain, Params, asked_view, explain, read_freshness, read_params
 from evcli.storage.view_sql import views_in
 
@@ -21,7 +20,7 @@ evcli query sql "select key, json_extract(value, '$.name') as name from stock li
 def run(
     context: Context,
     sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="One select; tables are views: key, value, version, position, columns")
+        str, Argument(metavar="SQL", help="One select; tables are views: key, value, version, position, columns")
     ],
     param: Params = None,
     until: Until = None,

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import AtLeast, Cached, Context, ReducerOption, Timeout, To, Until, WithVersion
+from evcli.cli.parameters import Argument
 from evcli.cli.states import print_state, read_moment, require_found
 from evcli.domain.instants import parse_duration
 from evcli.domain.names import is_pattern
@@ -20,9 +19,9 @@ evcli query state accounts/ann --at-least 42 --timeout 2s"""
 
 def run(
     context: Context,
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="A stream, or STREAM@VERSION")],
+    stream: Annotated[str, Argument(metavar="STREAM", help="A stream, or STREAM@VERSION")],
     pointer: Annotated[
-        str | None, typer.Argument(metavar="[POINTER]", help="A place in the state, as in /items/0 (RFC 6901)")
+        str | None, Argument(metavar="[POINTER]", help="A place in the state, as in /items/0 (RFC 6901)")
     ] = None,
     until: Until = None,
     to: To = None,

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
+from evcli.cli.parameters import Option
 from evcli.domain.instants import parse_duration
 from evcli.errors import AnswerIsNo
 
@@ -13,8 +12,8 @@ evcli repair
 evcli repair --yes
 evcli repair --salvage --yes"""
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it nothing is changed")]
-Salvage = Annotated[bool, typer.Option("--salvage", help="Put an evcli.gap event in the place of each lost one")]
+Yes = Annotated[bool, Option("--yes", help="Do it; without it nothing is changed")]
+Salvage = Annotated[bool, Option("--salvage", help="Put an evcli.gap event in the place of each lost one")]
 
 
 def run(

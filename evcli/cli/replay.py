@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
-
 from evcli.cli.comparison import Against, print_comparison
 from evcli.cli.determinism import check_streams
 from evcli.cli.extents import check_moments, is_one_stream, read_extents
 from evcli.cli.options import CheckDeterministic, Context, ReducerOption, To, Until, WithVersion, instant
+from evcli.cli.parameters import Argument, Option
 from evcli.cli.profile import print_profiled
 from evcli.cli.states import print_state, read_moment, require_found, require_streams, state_record
 from evcli.cli.what_if import Decide, Insert, Set, Without, print_supposed, read_supposition
@@ -26,15 +25,15 @@ evcli replay '**' --reducer bank.py --against new.py
 evcli replay accounts/ann --profile
 evcli replay accounts/ann --check-deterministic"""
 
-Diff = Annotated[bool, typer.Option("--diff", help="Print what would then differ from reality; exit 1 if anything")]
-Profiled = Annotated[bool, typer.Option("--profile", help="Say on standard error where the time went")]
+Diff = Annotated[bool, Option("--diff", help="Print what would then differ from reality; exit 1 if anything")]
+Profiled = Annotated[bool, Option("--profile", help="Say on standard error where the time went")]
 
 
 def run(
     context: Context,
     streams: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STREAM|PATTERN]...", help="A name, STREAM@VERSION, patterns; none is all"),
+        Argument(metavar="[STREAM|PATTERN]...", help="A name, STREAM@VERSION, patterns; none is all"),
     ] = None,
     until: Until = None,
     to: To = None,

@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.checks import Expression, Program, read_check
 from evcli.cli.options import Context, ReducerOption, Until, instant, split_version
+from evcli.cli.parameters import Argument
 from evcli.cli.views import Params, read_params
 from evcli.domain.names import is_pattern
 from evcli.errors import AnswerIsNo, Usage
@@ -22,7 +21,7 @@ evcli shrink accounts/ann --run 'jq -e ".balance < 4"'"""
 
 def run(
     context: Context,
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="A stream, or STREAM@VERSION")],
+    stream: Annotated[str, Argument(metavar="STREAM", help="A stream, or STREAM@VERSION")],
     check: Expression = None,
     program: Program = None,
     param: Params = None,

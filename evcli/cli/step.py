@@ -4,9 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import Annotated, Final
 
-import typer
-
 from evcli.cli.options import Context, ReducerOption, To, Until, instant, standard_input
+from evcli.cli.parameters import Argument
 from evcli.cli.states import read_moment
 from evcli.cli.step_commands import Told, help_text, is_number, read_count, read_told
 from evcli.domain.names import is_pattern
@@ -28,7 +27,7 @@ _MOVES: Final = ("next", "back", "continue")
 
 def run(
     context: Context,
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="A stream; STREAM@VERSION begins there")],
+    stream: Annotated[str, Argument(metavar="STREAM", help="A stream; STREAM@VERSION begins there")],
     until: Until = None,
     to: To = None,
     reducer: ReducerOption = None,

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import Context
+from evcli.cli.parameters import Argument
 from evcli.cli.states import require_streams
 
 EXAMPLES = """\
@@ -16,7 +15,7 @@ evcli streams -o csv"""
 def run(
     context: Context,
     patterns: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATTERN]...", help="Names or patterns; none is all")
+        list[str] | None, Argument(metavar="[PATTERN]...", help="Names or patterns; none is all")
     ] = None,
 ) -> None:
     """List the streams: version, time of the first and the last event, size in bytes."""

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-import typer
-
 from evcli.cli.commands import Arguments, CommandId, read_request
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.cli.output import check_field
+from evcli.cli.parameters import Argument, Option
 from evcli.domain.commands import Request
 from evcli.domain.instants import parse_duration
 from evcli.domain.queue import listed
@@ -26,13 +25,13 @@ evcli submit --list"""
 _FIELDS: Final = ("id", "stream", "command", "status", "position")
 _COLUMNS: Final = ("id", "stream", "command", "status", "reason")
 
-Stream = Annotated[str | None, typer.Argument(metavar="[STREAM]", help="The stream that the command is for")]
-Name = Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="What is wanted, as in withdraw")]
-StatusOf = Annotated[str | None, typer.Option("--status", metavar="ID", help="Say how a command stands")]
-Wait = Annotated[str | None, typer.Option("--wait", metavar="TIME", help="With --status: until it is settled, then 75")]
-List = Annotated[bool, typer.Option("--list", help="List what is pending or parked")]
-Retry = Annotated[str | None, typer.Option("--retry", metavar="ID", help="Take a parked command up again")]
-Print = Annotated[str | None, typer.Option("--print", metavar="FIELD", help="Print one field of what is printed")]
+Stream = Annotated[str | None, Argument(metavar="[STREAM]", help="The stream that the command is for")]
+Name = Annotated[str | None, Argument(metavar="[COMMAND]", help="What is wanted, as in withdraw")]
+StatusOf = Annotated[str | None, Option("--status", metavar="ID", help="Say how a command stands")]
+Wait = Annotated[str | None, Option("--wait", metavar="TIME", help="With --status: until it is settled, then 75")]
+List = Annotated[bool, Option("--list", help="List what is pending or parked")]
+Retry = Annotated[str | None, Option("--retry", metavar="ID", help="Take a parked command up again")]
+Print = Annotated[str | None, Option("--print", metavar="FIELD", help="Print one field of what is printed")]
 
 
 def run(

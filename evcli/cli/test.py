@@ -4,11 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-import typer
-
 from evcli.cli.commands import DeciderOption, DeciderTimeout
 from evcli.cli.determinism import SpecChecks, check_record
 from evcli.cli.options import CheckDeterministic, Context, ReducerOption, split_version, standard_input
+from evcli.cli.parameters import Argument, Option
 from evcli.domain.instants import parse_duration
 from evcli.errors import AnswerIsNo, Usage
 from evcli.project.choosing import Choice, Chosen
@@ -27,11 +26,11 @@ evcli test specs.toml --check-deterministic
 evcli test --record accounts/ann@5 >> specs.jsonl"""
 
 Specs = Annotated[
-    list[str] | None, typer.Argument(metavar="[SPEC]...", help="Files: *.toml, else JSON lines; - is standard input")
+    list[str] | None, Argument(metavar="[SPEC]...", help="Files: *.toml, else JSON lines; - is standard input")
 ]
 Record = Annotated[
     str | None,
-    typer.Option("--record", metavar="STREAM@VERSION", help="Print the spec that tells of this event, one line"),
+    Option("--record", metavar="STREAM@VERSION", help="Print the spec that tells of this event, one line"),
 ]
 
 

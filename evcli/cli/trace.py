@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import Context
+from evcli.cli.parameters import Argument, Option
 from evcli.errors import Usage
 
 EXAMPLES = """\
@@ -15,9 +14,9 @@ evcli trace order-76 --mermaid"""
 
 What = Annotated[
     str,
-    typer.Argument(metavar="STREAM@VERSION|ID", help="An event; or a correlation, or the id of an event or a command"),
+    Argument(metavar="STREAM@VERSION|ID", help="An event; or a correlation, or the id of an event or a command"),
 ]
-Mermaid = Annotated[bool, typer.Option("--mermaid", help="Print a flowchart, as a code block for Markdown")]
+Mermaid = Annotated[bool, Option("--mermaid", help="Print a flowchart, as a code block for Markdown")]
 
 
 def run(context: Context, what: What, mermaid: Mermaid = False) -> None:  # noqa: FBT002

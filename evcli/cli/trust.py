@@ -3,9 +3,8 @@
 import os
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import Context, DryRun
+from evcli.cli.parameters import Argument, Option
 from evcli.errors import NotFound
 
 EXAMPLES = """\
@@ -18,10 +17,10 @@ evcli trust --remove ~/projects/bank"""
 def run(
     context: Context,
     directory: Annotated[
-        str, typer.Argument(metavar="[DIR]", help="The directory that holds the evcli.toml; default: here")
+        str, Argument(metavar="[DIR]", help="The directory that holds the evcli.toml; default: here")
     ] = ".",
-    list_: Annotated[bool, typer.Option("--list", help="Print the trusted directories")] = False,  # noqa: FBT002
-    remove: Annotated[bool, typer.Option("--remove", help="Trust it no longer")] = False,  # noqa: FBT002
+    list_: Annotated[bool, Option("--list", help="Print the trusted directories")] = False,  # noqa: FBT002
+    remove: Annotated[bool, Option("--remove", help="Trust it no longer")] = False,  # noqa: FBT002
     dry_run: DryRun = False,  # noqa: FBT002
 ) -> None:
     """Let the Python files and programs named by the evcli.toml in DIR run. Read them first."""

@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.commands import DeciderTimeout
 from evcli.cli.options import Context, split_version
+from evcli.cli.parameters import Argument
 from evcli.domain.instants import parse_duration
 from evcli.errors import Usage
 from evcli.storage.codec import dump
@@ -17,7 +16,7 @@ evcli undo accounts/ann@3 | evcli append --from - --atomic"""
 
 def run(
     context: Context,
-    event: Annotated[str, typer.Argument(metavar="STREAM@VERSION", help="The event to compensate")],
+    event: Annotated[str, Argument(metavar="STREAM@VERSION", help="The event to compensate")],
     timeout: DeciderTimeout = "30s",
 ) -> None:
     """Print the events that would compensate one, as lines for 'append --from -'; nothing is stored.

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import Context
+from evcli.cli.parameters import Option
 from evcli.errors import Damaged
 
 EXAMPLES = """\
@@ -17,7 +16,7 @@ _COLUMNS = ("kind", "file", "line", "offset", "versions", "positions", "problem"
 
 Against = Annotated[
     str | None,
-    typer.Option("--against", metavar="POSITION:HASH", help="A checkpoint kept elsewhere that must still hold"),
+    Option("--against", metavar="POSITION:HASH", help="A checkpoint kept elsewhere that must still hold"),
 ]
 
 

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-import typer
-
 from evcli.cli.options import Context, DryRun
+from evcli.cli.parameters import Option
 from evcli.cli.views import ViewName, kept_view
 from evcli.errors import AnswerIsNo
 from evcli.read_side.upkeep import RowDifference, rebuild
@@ -14,7 +13,7 @@ evcli view rebuild stock
 evcli view rebuild stock --compare
 evcli view rebuild stock --compare --dry-run"""
 
-Compare = Annotated[bool, typer.Option("--compare", help="Print the keys that differ; exit 1 if there are any")]
+Compare = Annotated[bool, Option("--compare", help="Print the keys that differ; exit 1 if there are any")]
 
 
 def run(

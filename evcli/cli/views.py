@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
-import typer
-
 from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, instant
+from evcli.cli.parameters import Argument, Option
 from evcli.domain.instants import parse_duration
 from evcli.errors import Usage
 from evcli.read_side.keeping import KeptView
@@ -16,13 +15,11 @@ from evcli.read_side.views import Freshness, View
 from evcli.storage.codec import loads
 from evcli.storage.view_sql import SqlValue
 
-ViewName = Annotated[str, typer.Argument(metavar="VIEW", help="A view of evcli.toml")]
-Explain = Annotated[
-    bool, typer.Option("--explain", help="Say on standard error what the answer covers, and what it took")
-]
+ViewName = Annotated[str, Argument(metavar="VIEW", help="A view of evcli.toml")]
+Explain = Annotated[bool, Option("--explain", help="Say on standard error what the answer covers, and what it took")]
 Params = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME=TEXT|NAME:=JSON", help="The value of :NAME; for numbers NAME:=5"),
+    Option("--param", metavar="NAME=TEXT|NAME:=JSON", help="The value of :NAME; for numbers NAME:=5"),
 ]
 
 

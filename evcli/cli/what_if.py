@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Final
 
-import typer
-
 from evcli.cli.extents import is_one_stream, read_extents
 from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, standard_input
+from evcli.cli.parameters import Option
 from evcli.cli.states import print_state, state_record
 from evcli.domain.events import NewEvent
 from evcli.domain.patches import changes_between
@@ -22,17 +21,17 @@ from evcli.time_travel.what_if import Insertion, Setting, Supposition, VersionRa
 
 Without = Annotated[
     list[str] | None,
-    typer.Option("--without", metavar="V|A..B|type=GLOB", help="What if these events had not happened"),
+    Option("--without", metavar="V|A..B|type=GLOB", help="What if these events had not happened"),
 ]
 Insert = Annotated[
-    list[str] | None, typer.Option("--insert", metavar="FILE@V", help="What if FILE's events came after version V")
+    list[str] | None, Option("--insert", metavar="FILE@V", help="What if FILE's events came after version V")
 ]
 Decide = Annotated[
-    bool, typer.Option("--decide", help="Judge recorded commands again: which would then be rejected is told on stderr")
+    bool, Option("--decide", help="Judge recorded commands again: which would then be rejected is told on stderr")
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="V/POINTER=TEXT|:=JSON", help="What if the event of version V said this"),
+    Option("--set", metavar="V/POINTER=TEXT|:=JSON", help="What if the event of version V said this"),
 ]
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")

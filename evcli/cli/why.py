@@ -4,10 +4,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Annotated
 
-import typer
-
 from evcli.cli.causes import AsView, is_view, print_causes, print_leaves
 from evcli.cli.options import Context, ReducerOption, To, Until, instant
+from evcli.cli.parameters import Argument, Option
 from evcli.cli.states import read_moment
 from evcli.domain.pointers import MISSING, parse_pointer
 from evcli.errors import NotFound, Usage
@@ -20,12 +19,12 @@ evcli why accounts/ann@3 /owner -o json
 evcli why accounts/ann
 evcli why stock SKU-01 /qty"""
 
-Name = Annotated[str, typer.Argument(metavar="STREAM|VIEW", help="A stream, STREAM@VERSION, or a view")]
+Name = Annotated[str, Argument(metavar="STREAM|VIEW", help="A stream, STREAM@VERSION, or a view")]
 KeyAndPointer = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY] [POINTER]", help="Of a view the row's KEY; a place, as in /items/0 (RFC 6901)"),
+    Argument(metavar="[KEY] [POINTER]", help="Of a view the row's KEY; a place, as in /items/0 (RFC 6901)"),
 ]
-All = Annotated[bool, typer.Option("--all", help="Every event that changed the place, the first one first")]
+All = Annotated[bool, Option("--all", help="Every event that changed the place, the first one first")]
 
 
 def run(

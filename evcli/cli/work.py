@@ -4,10 +4,9 @@ import signal
 from types import FrameType
 from typing import Annotated
 
-import typer
-
 from evcli.cli.commands import DeciderTimeout
 from evcli.cli.options import AllowNetwork, Context, LockWait
+from evcli.cli.parameters import Option
 from evcli.domain.instants import parse_duration
 from evcli.domain.queue import Queued
 from evcli.errors import AnswerIsNo, EvcliError
@@ -20,8 +19,8 @@ EXAMPLES = """\
 evcli work
 evcli work --once"""
 
-Once = Annotated[bool, typer.Option("--once", help="Do what there is to do now and exit, as for cron")]
-Jobs = Annotated[int, typer.Option("--jobs", metavar="K", min=1, max=100, help="Commands to K streams at a time")]
+Once = Annotated[bool, Option("--once", help="Do what there is to do now and exit, as for cron")]
+Jobs = Annotated[int, Option("--jobs", metavar="K", min=1, max=100, help="Commands to K streams at a time")]
 
 
 class _Terminated(BaseException):
