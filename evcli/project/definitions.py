@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from evcli.domain.reducers import BUILT_IN, FOLD_VERSION, Reducer, ReducerDefinition
+from evcli.storage.digests import sha256
 
 if TYPE_CHECKING:
     from evcli.project.code import PythonReducer
@@ -215,6 +215,8 @@ def _words(command: str) -> list[str]:
 
 
 def _hash_file(path: str) -> str | None:
+    from hashlib import file_digest
+
     try:
         with open(path, "rb") as file:
             return file_digest(file, "sha256").hexdigest()

@@ -3,10 +3,10 @@
 import os
 import stat
 from collections.abc import Callable
-from hashlib import sha256
 
 from evcli.errors import NotFound, NotTrusted
 from evcli.places import CONFIG_FILE
+from evcli.storage.digests import sha256
 from evcli.storage.files import make_private_folder, replace_file, sync_directory, sync_tree_above
 
 

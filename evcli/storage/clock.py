@@ -1,10 +1,11 @@
 """The clock, as canonical instants."""
 
-from datetime import UTC, datetime
+from time import gmtime, strftime, time_ns
 
-from evcli.domain.instants import canonical
+_MICROSECONDS = 1_000_000
 
 
 def now() -> str:
     """Return the present instant."""
-    return canonical(datetime.now(UTC))
+    seconds, microseconds = divmod(time_ns() // 1000, _MICROSECONDS)
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds)) + f".{microseconds:06d}Z"

@@ -1,11 +1,13 @@
 """JSON texts: what may be stored, how a caller's text is kept, and the one way to encode and decode.
 
 The careful road here is the standard library's parser with hooks (RFC 8259 with the limits of I-JSON, RFC 7493,
-where evcli would otherwise change a value on replay). orjson does the rest, imported where it is used.
+where evcli would otherwise change a value on replay). orjson does the rest, imported where it is used; what is plain and
+little goes without it (`evcli.storage.plain_json`).
 """
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public in the source, absent from typeshed
 from typing import Any, Final, NamedTuple, NoReturn
@@ -15,6 +17,7 @@ from evcli.domain.expected import ANY, expected_of
 from evcli.domain.instants import parse_rfc3339
 from evcli.domain.values import MAX_INTEGER, MIN_INTEGER
 from evcli.errors import Refused
+from evcli.storage.plain_json import parse_plain, plain_text
 
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 200
@@ -35,6 +38,11 @@ class InputLine(NamedTuple):
 
 def loads(text: bytes | str) -> Any:  # noqa: ANN401 (any JSON value)
     """Parse a JSON text that evcli wrote."""
+    if "orjson" not in sys.modules:
+        try:
+            return parse_plain(text)
+        except (ValueError, RecursionError):
+            pass  # orjson says what it is, or what is wrong with it
     import orjson
 
     return orjson.loads(text)
@@ -49,6 +57,8 @@ def loader() -> Callable[[bytes], Any]:
 
 def freeze(value: Any) -> bytes | None:  # noqa: ANN401
     """Encode a value so that `loads` gives the very same one; None if JSON cannot (tuples, NaN, huge integers)."""
+    if "orjson" not in sys.modules and (plain := plain_text(value)) is not None:
+        return plain
     import orjson
 
     try:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import random
 import stat
 import sys
 import time
@@ -188,6 +187,8 @@ def writer_lock(root: str, *, wait: float) -> Iterator[int]:
                 f"another writer has held the lock of {root} for {wait:g} s",
                 "try again, or wait longer: --lock-wait 1m",
             )
+        import random
+
         time.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311 (so that rivals do not march in step)
         pause = min(0.02, pause * 1.5)
     holder = os.getpid()

@@ -6,11 +6,11 @@ The format is written down in ``evcli help format``. Seals and hashes are hex SH
 import json
 import re
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from evcli.domain.events import NewEvent
 from evcli.domain.names import is_name
+from evcli.storage.digests import sha256
 
 ZEROS: Final = "0" * 64
 SEAL_KEY: Final = b',"seal":"'

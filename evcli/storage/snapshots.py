@@ -8,10 +8,10 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from evcli.storage.contract import Bookmark
+from evcli.storage.digests import sha256
 from evcli.storage.files import make_private_folder, replace_file
 
 MOST_RUNGS: Final = 256

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from evcli.domain.names import check_name
@@ -10,6 +9,7 @@ from evcli.errors import Damaged
 from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.commit import NO_TIP, Tip
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk
+from evcli.storage.digests import hasher
 from evcli.storage.ends import Ending, Line, find_line, last_lines, line_at
 from evcli.storage.files import opened, read_at
 from evcli.storage.layout import stream_path
@@ -245,6 +245,7 @@ class _CommitReader:
         self._rest = lines.pop()
         open_lines, seal, offset = self._open, self._seal, self.offset
         done: list[bytes] = []
+        sha256 = hasher(len(text))
         for line in lines:
             if line[_SEAL_AT] != SEAL_KEY or seal_in(line) is None:
                 open_lines.append(line)

@@ -11,9 +11,9 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
+from evcli.storage.digests import sha256
 from evcli.storage.files import folder_lock, make_private_folder, replace_file
 
 _CURRENT: Final = "current"

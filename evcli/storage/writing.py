@@ -3,7 +3,7 @@
 import errno
 import os
 import signal
-import threading
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NoReturn
@@ -21,7 +21,8 @@ _DEFERRED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Hold back signals that would stop the process until the block is done, so that nobody is left in doubt."""
-    if threading.current_thread() is not threading.main_thread():
+    threading = sys.modules.get("threading")  # where nobody has loaded it, there is one thread
+    if threading is not None and threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
