@@ -1,28 +1,28 @@
-"""The public Python door: `Store`. The commands go through it too."""
+"""The public Python door: `Store`. The commands go through it too; what only some methods need is imported in them."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from evcli.domain.commands import ATTEMPTS, TIMEOUT, Request
-from evcli.domain.conditions import Condition
-from evcli.domain.events import Event, Write, with_id
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import check_writable
-from evcli.domain.reducers import ReducerDefinition
+from evcli.domain.tries import ATTEMPTS, TIMEOUT
 from evcli.errors import StoreNotFound
-from evcli.given import Given, new_id, to_command, to_instant, to_request, to_writes
-from evcli.read_side.states import query_state
 from evcli.reading import StoreReader
-from evcli.replay import StreamState
-from evcli.storage.codec import encode_value, loader
-from evcli.storage.contract import Plan, Receipt, RepairStep
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from evcli.asking import AskedView
+    from evcli.domain.commands import Request
+    from evcli.domain.conditions import Condition
+    from evcli.domain.events import Event, Write
+    from evcli.domain.reducers import ReducerDefinition
+    from evcli.given import Given
     from evcli.read_side.folding import Progress
     from evcli.read_side.keeping import KeptView
+    from evcli.replay import StreamState
+    from evcli.storage.contract import Plan, Receipt, RepairStep
     from evcli.storage.subscription_files import SubscriptionFiles
     from evcli.time_travel.view_timeline import ViewTimeline
     from evcli.write_side.accepted import Accepted
@@ -52,13 +52,13 @@ class Store(StoreReader):
     def append(
         self,
         stream: str,
-        events: Iterable[Given],
+        events: "Iterable[Given]",
         *,
         expect: Expected = ANY,
         id: str | None = None,  # noqa: A002 (the field's word)
-        unless: Sequence[Condition] = (),
+        unless: "Sequence[Condition]" = (),
         lock_wait: float = 10.0,
-    ) -> Receipt:
+    ) -> "Receipt":
         """Store events in one stream as one commit, durably, and return the receipt.
 
         Args:
@@ -76,6 +76,9 @@ class Store(StoreReader):
             Refused: If an event cannot be stored.
             StorageFailed: If the operating system fails; DurabilityUnknown if it cannot be said what was stored.
         """
+        from evcli.domain.events import with_id
+        from evcli.given import to_writes
+
         [write] = to_writes({stream: events}, {stream: expect})
         if id is not None:
             write = with_id(write, id)
@@ -83,35 +86,41 @@ class Store(StoreReader):
 
     def append_many(
         self,
-        events: Mapping[str, Iterable[Given]],
+        events: "Mapping[str, Iterable[Given]]",
         *,
         expect: Mapping[str, Expected] | None = None,
-        unless: Sequence[Condition] = (),
+        unless: "Sequence[Condition]" = (),
         lock_wait: float = 10.0,
-    ) -> Receipt:
+    ) -> "Receipt":
         """Store events in several streams as one commit: all of it, or nothing. See `append`."""
+        from evcli.given import to_writes
+
         return self.commit(to_writes(events, expect or {}), lock_wait=lock_wait, unless=unless)
 
-    def commit(self, writes: Sequence[Write], *, lock_wait: float = 10.0, unless: Sequence[Condition] = ()) -> Receipt:
+    def commit(
+        self, writes: "Sequence[Write]", *, lock_wait: float = 10.0, unless: "Sequence[Condition]" = ()
+    ) -> "Receipt":
         """Store writes whose events were checked when they were made (`evcli.storage.codec`). See `append_many`."""
         return self.log.append(writes, lock_wait=lock_wait, unless=unless)
 
     def plan(
         self,
-        events: Mapping[str, Iterable[Given]],
+        events: "Mapping[str, Iterable[Given]]",
         *,
         expect: Mapping[str, Expected] | None = None,
-        after: Plan | None = None,
-    ) -> Plan:
+        after: "Plan | None" = None,
+    ) -> "Plan":
         """Work out what `append_many` would store, on top of the plan ``after``, and store nothing."""
+        from evcli.given import to_writes
+
         return self.log.plan(to_writes(events, expect or {}), after)
 
     def states_after(
         self,
-        plan: Plan,
-        before: Mapping[str, StreamState],
-        definitions: Mapping[str, ReducerDefinition] | None = None,
-    ) -> dict[str, StreamState]:
+        plan: "Plan",
+        before: "Mapping[str, StreamState]",
+        definitions: "Mapping[str, ReducerDefinition] | None" = None,
+    ) -> "dict[str, StreamState]":
         """Return the states of the streams that a plan would write to, as they would be after it.
 
         Args:
@@ -119,6 +128,9 @@ class Store(StoreReader):
             before: States that an earlier plan has led to; other streams' are queried.
             definitions: What states are made by, where it is not what is configured.
         """
+        from evcli.replay import StreamState
+        from evcli.storage.codec import loader
+
         load = loader()
         states: dict[str, StreamState] = {}
         for stream, lines in plan.lines.items():
@@ -128,8 +140,11 @@ class Store(StoreReader):
             states[stream] = StreamState(stream, version + len(lines), folded)
         return states
 
-    def _state_by(self, stream: str, definition: ReducerDefinition) -> StreamState:
+    def _state_by(self, stream: str, definition: "ReducerDefinition") -> "StreamState":
         """Return a stream's newest state; the initial one where there is no such stream."""
+        from evcli.read_side.states import query_state
+        from evcli.replay import StreamState
+
         try:
             end = self.head().position
         except StoreNotFound:
@@ -190,6 +205,7 @@ class Store(StoreReader):
         lock_wait: float = 10.0,
     ) -> str:
         """Store a command in the queue, durably, for ``evcli work`` to handle, and return its id. See `do`."""
+        from evcli.given import new_id
         from evcli.write_side import queue
 
         key = new_id() if id is None else id
@@ -211,8 +227,7 @@ class Store(StoreReader):
         from evcli.domain.queue import QUEUE
         from evcli.write_side.queue import QueueDefinition
 
-        found: dict[str, Any] = self._state_by(QUEUE, QueueDefinition()).state
-        return found
+        return dict(self._state_by(QUEUE, QueueDefinition()).state)
 
     def deciding(self, stream: str, decider: str | None = None, *, timeout: float | None = TIMEOUT) -> "Deciding":
         """Return what decides on the commands to a stream: ``decider``, else as configured."""
@@ -236,6 +251,7 @@ class Store(StoreReader):
             Rejected: If the decider refuses.
             CodeFailed: If what undoes it fails.
         """
+        from evcli.replay import StreamState
         from evcli.write_side.undoing import compensate, nothing_undoes
 
         event = self.event(check_writable(stream), version)
@@ -306,7 +322,7 @@ class Store(StoreReader):
         self,
         name: str,
         *,
-        until: str | datetime | None = None,
+        until: "str | datetime | None" = None,
         to_position: int | None = None,
         progress: "Progress | None" = None,
     ) -> "ViewTimeline":
@@ -315,6 +331,7 @@ class Store(StoreReader):
         Raises:
             NotFound: If there is no such view.
         """
+        from evcli.given import to_instant
         from evcli.time_travel.view_timeline import ViewTimeline
 
         kept = self.kept_view(name, cached=False)
@@ -332,7 +349,7 @@ class Store(StoreReader):
 
     def subscribe(
         self, name: str, *patterns: str, types: Sequence[str] = (), start: str | None = None, follow: bool = True
-    ) -> Iterator[Event]:
+    ) -> "Iterator[Event]":
         """Yield events as they come, from where the subscription ``name`` has got to, each at least once.
 
         An event counts as handled when the next one is asked for. ``start`` (``"first"`` or ``"now"``) says where a new
@@ -359,7 +376,7 @@ class Store(StoreReader):
 
         return all_files(self._state, self.log)
 
-    def repair(self, *, salvage: bool = False, dry_run: bool = False, lock_wait: float = 10.0) -> list[RepairStep]:
+    def repair(self, *, salvage: bool = False, dry_run: bool = False, lock_wait: float = 10.0) -> "list[RepairStep]":
         """Make a damaged store whole out of what is sound in it, and return what was done; see `EventStore.repair`."""
         return self.log.repair(salvage=salvage, dry_run=dry_run, lock_wait=lock_wait)
 
@@ -372,7 +389,10 @@ def _request(
     id: str | None,  # noqa: A002 (the field's word)
     meta: Mapping[str, Any] | None,
     expect: Expected = ANY,
-) -> Request:
+) -> "Request":
+    from evcli.given import to_command, to_request
+    from evcli.storage.codec import encode_value
+
     texts = {name: encode_value(value) for name, value in (meta or {}).items()}
     made = to_command(stream, command, encode_value({} if data is None else data))
     return to_request(made, meta=texts, id=id, expect=expect)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from evcli.domain.commands import TIMEOUT
+from evcli.domain.tries import TIMEOUT
 from evcli.write_side.executing import Deciding, StateBy
 
 if TYPE_CHECKING:

@@ -3,26 +3,23 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from evcli import places
-from evcli.domain.events import Event, parse_place
 from evcli.domain.names import check_name, is_name, select_by
-from evcli.domain.pointers import parse_pointer
-from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.errors import Busy, NotFound, StoreNotFound, StreamNotFound
-from evcli.given import parse_checkpoint, to_instant
-from evcli.read_side.states import cached_state, query_state, sound_snapshots
-from evcli.replay import StreamState, read_events, replay_stream
-from evcli.storage.codec import loader
-from evcli.storage.contract import EventStore, Head, Report, StreamInfo
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from evcli.domain.events import Event
     from evcli.domain.patches import Operation
+    from evcli.domain.reducers import ReducerDefinition
     from evcli.domain.traces import Traced
     from evcli.project.config import Config
+    from evcli.replay import StreamState
+    from evcli.storage.contract import EventStore, Head, Report, StreamInfo
     from evcli.storage.snapshots import Snapshot
     from evcli.time_travel.bisecting import Flip
     from evcli.time_travel.blaming import Cause
@@ -42,7 +39,7 @@ class StoreReader:
 
     def __init__(
         self,
-        log: EventStore,
+        log: "EventStore",
         *,
         cache: str | None = None,
         state: str | None = None,
@@ -105,7 +102,7 @@ class StoreReader:
         """Where the store is, for a person."""
         return self.log.location
 
-    def head(self) -> Head:
+    def head(self) -> "Head":
         """Return the end of the store: position, hash and time of its last commit.
 
         Raises:
@@ -113,26 +110,32 @@ class StoreReader:
         """
         return self.log.head()
 
-    def read(self, stream: str, *, after: int = 0, until: str | datetime | None = None) -> Iterator[Event]:
+    def read(self, stream: str, *, after: int = 0, until: "str | datetime | None" = None) -> "Iterator[Event]":
         """Yield a stream's events with versions above ``after`` and times up to and including ``until``, verified.
 
         ``until`` is an aware datetime or a text such as ``"yesterday"`` (``evcli help time``).
         """
+        from evcli.replay import read_events
+
         end = self.head().position
         return read_events(self.log, stream, end=end, after=after, to=self._version(stream, until, None, end))
 
-    def read_all(self, *, after_position: int = 0) -> Iterator[Event]:
+    def read_all(self, *, after_position: int = 0) -> "Iterator[Event]":
         """Yield all events with positions above ``after_position`` in global order, verified."""
+        from evcli.storage.codec import loader
+
         load = loader()
         for lines in self.log.read_all(end=self.head().position, after=after_position):
             yield from map(load, lines)
 
-    def event(self, stream: str, version: int) -> Event:
+    def event(self, stream: str, version: int) -> "Event":
         """Return one event.
 
         Raises:
             NotFound: If there is no such event.
         """
+        from evcli.replay import read_events
+
         end = self.head().position
         if version > 0:
             for event in read_events(self.log, stream, end=end, after=version - 1, to=version):
@@ -153,22 +156,20 @@ class StoreReader:
         Raises:
             NotFound: If there is nothing of it.
         """
+        from evcli.domain.events import parse_place
         from evcli.tracing import trace
 
         found = trace(self.log, what, end=self.head().position)
         if not found and (place := parse_place(what)):
             self.event(*place)  # raises: it is not there
         if not found:
-            version = self.version(what) if is_name(what) else 0
-            hint = (
-                f"for an event of that stream: evcli trace {what}@{version}"
-                if version
-                else "see what there is: evcli log"
-            )
+            hint = "see what there is: evcli log"
+            if is_name(what) and (version := self.version(what)):
+                hint = f"for an event of that stream: evcli trace {what}@{version}"
             raise NotFound(f"no event has the correlation or the id {what!r}", hint, id=what)
         return found
 
-    def streams(self, *patterns: str) -> list[StreamInfo]:
+    def streams(self, *patterns: str) -> "list[StreamInfo]":
         """Return the streams that names and patterns select (none: all but evcli's own), in the order of their names."""
         end = self.head().position
         wanted = select_by(patterns)
@@ -199,7 +200,7 @@ class StoreReader:
         stream: str,
         *,
         reducer: str | None = None,
-        until: str | datetime | None = None,
+        until: "str | datetime | None" = None,
         to: int | None = None,
     ) -> Any:  # noqa: ANN401 (a reducer's state)
         """Return a stream's state as of ``until`` or version ``to``, from snapshots and what came since."""
@@ -210,16 +211,18 @@ class StoreReader:
         stream: str,
         *,
         reducer: str | None = None,
-        until: str | datetime | None = None,
+        until: "str | datetime | None" = None,
         to: int | None = None,
         cached: bool = False,
-    ) -> StreamState:
+    ) -> "StreamState":
         """Return what `state` does, with the version; ``cached`` answers from the newest snapshot alone.
 
         Raises:
             CodeFailed: If the reducer fails; the message names the event.
             NotFound: If ``cached`` and nothing is.
         """
+        from evcli.read_side.states import cached_state, query_state
+
         definition = self.definition(stream, reducer)
         if cached:
             return cached_state(self.log, check_name(stream), definition, self._cache)
@@ -232,22 +235,25 @@ class StoreReader:
         stream: str,
         *,
         reducer: str | None = None,
-        until: str | datetime | None = None,
+        until: "str | datetime | None" = None,
         to: int | None = None,
         end: int | None = None,
-    ) -> StreamState:
+    ) -> "StreamState":
         """Fold a stream from the log itself, without any snapshot; ``end`` is a head's position that bounds what counts."""
+        from evcli.replay import replay_stream
+
         end = self.head().position if end is None else end
         to = self._version(stream, until, to, end)
-        return replay_stream(self.log, stream, self._reducer(stream, reducer), end=end, to=to)
+        return replay_stream(self.log, stream, self.definition(stream, reducer).load(), end=end, to=to)
 
     def replay_all(
-        self, patterns: Sequence[str] = (), *, reducer: str | None = None, until: str | datetime | None = None
-    ) -> Iterator[StreamState]:
+        self, patterns: Sequence[str] = (), *, reducer: str | None = None, until: "str | datetime | None" = None
+    ) -> "Iterator[StreamState]":
         """Yield the states of all streams that ``patterns`` select (none: every one) as of one moment.
 
         Streams that had no event by then are left out.
         """
+        from evcli.given import to_instant
         from evcli.time_travel.extents import extents
 
         end = self.head().position
@@ -256,6 +262,8 @@ class StoreReader:
 
     def snapshots(self, stream: str, *, reducer: str | None = None) -> "Iterator[Snapshot]":
         """Yield the cached states of a stream that a query may answer from, the latest first."""
+        from evcli.read_side.states import sound_snapshots
+
         definition = self.definition(stream, reducer)
         return sound_snapshots(self.log, stream, definition, self._cache, end=self.head().position)
 
@@ -266,7 +274,7 @@ class StoreReader:
         stream: str,
         *,
         reducer: str | None = None,
-        definition: ReducerDefinition | None = None,
+        definition: "ReducerDefinition | None" = None,
         progress: "Callable[[int, int], None] | None" = None,
     ) -> "Timeline":
         """Return a stream's states at any version; asking for them saves nothing.
@@ -288,9 +296,9 @@ class StoreReader:
         self,
         stream: str,
         *,
-        since: str | datetime | None = None,
+        since: "str | datetime | None" = None,
         after: int = 0,
-        until: str | datetime | None = None,
+        until: "str | datetime | None" = None,
         to: int | None = None,
         reducer: str | None = None,
     ) -> "list[Operation]":
@@ -300,6 +308,7 @@ class StoreReader:
             StreamNotFound: If there is no such stream.
         """
         from evcli.domain.patches import to_operation
+        from evcli.given import to_instant
         from evcli.time_travel.differing import Side, changes_between_states
 
         line = self.timeline(stream, reducer=reducer)
@@ -313,7 +322,7 @@ class StoreReader:
         stream: str,
         pointer: str = "",
         *,
-        until: str | datetime | None = None,
+        until: "str | datetime | None" = None,
         to: int | None = None,
         reducer: str | None = None,
     ) -> "Cause | None":
@@ -322,6 +331,8 @@ class StoreReader:
         Raises:
             StreamNotFound: If there is no such stream.
         """
+        from evcli.domain.pointers import parse_pointer
+        from evcli.given import to_instant
         from evcli.time_travel.blaming import last_cause
 
         line = self.timeline(stream, reducer=reducer)
@@ -356,7 +367,7 @@ class StoreReader:
         definition = self.definition(check_name(stream), reducer)
         return Stepper(self.log, stream, definition, cache=self._cache, end=self.head().position)
 
-    def definition(self, stream: str, reducer: str | None = None) -> ReducerDefinition:
+    def definition(self, stream: str, reducer: str | None = None) -> "ReducerDefinition":
         """Return what a stream's state is made by: ``reducer`` (``NAME``, ``FILE.py``, ``exec:PROGRAM``), else as configured."""
         if reducer is None:
             return self.config.definition_for(check_name(stream))
@@ -364,10 +375,7 @@ class StoreReader:
 
         return parse_reducer(reducer, os.getcwd(), from_command_line=True)
 
-    def _reducer(self, stream: str, reducer: str | None) -> Reducer:
-        return self.definition(stream, reducer).load()
-
-    def verify(self, *, against: str | None = None) -> Report:
+    def verify(self, *, against: str | None = None) -> "Report":
         """Check every seal and hash, that nothing has a gap, and that journal and streams agree.
 
         Args:
@@ -377,11 +385,16 @@ class StoreReader:
             Damaged: For the first finding; ``facts["findings"]`` has all of them.
             Usage: If ``against`` is no checkpoint.
         """
+        from evcli.given import parse_checkpoint
+
         return self.log.verify(against=parse_checkpoint(against) if against is not None else None)
 
-    def _version(self, stream: str, until: str | datetime | None, to: int | None, end: int) -> int | None:
-        moment = to_instant(until)
-        if moment is None:
+    def _version(self, stream: str, until: "str | datetime | None", to: int | None, end: int) -> int | None:
+        if until is None:
             return to
+        from evcli.given import to_instant
+
+        moment = to_instant(until)
+        assert moment is not None
         version = self.log.version_at(stream, moment, end=end)
         return version if to is None else min(to, version)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from evcli import places
-from evcli.domain.commands import TIMEOUT
+from evcli.domain.tries import TIMEOUT
 from evcli.errors import CodeFailed, EvcliError, Usage
 from evcli.project.choosing import Choice
 from evcli.specs.model import DEFAULT_STREAM, Place, read_spec

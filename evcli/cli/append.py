@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from evcli.cli.batch import Batch, append_lines
 from evcli.cli.conditions import AfterPosition, Unless, read_conditions
 from evcli.cli.fields import data_text
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta, read_meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait, instant
 from evcli.cli.output import check_field
 from evcli.cli.parameters import Argument, Option
-from evcli.cli.receipts import FIELDS, print_plan, print_receipt
+from evcli.cli.receipts import FIELDS, print_receipt
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, Expected, parse_expected
 from evcli.domain.instants import parse_duration
@@ -72,6 +71,8 @@ def run(
     conditions = read_conditions(unless, after_position)
     defaults = read_meta(context, meta, actor, cause, correlation)
     if from_ is not None:
+        from evcli.cli.batch import Batch, append_lines
+
         _check_lines(type or id or time, expected, stream, one_commit=atomic or not conditions)
         batch = Batch(
             stream, expected, defaults, conditions, wait, atomic=atomic, rejects=rejects, dry_run=dry_run, field=print_
@@ -86,6 +87,8 @@ def run(
     )
     write = Write(check_writable(stream), [with_meta(event, defaults)], expected)
     if dry_run:
+        from evcli.cli.receipts import print_plan
+
         print_plan(context, context.store.log.plan([write], unless=conditions))
         return 0
     receipt = context.store.commit([write], lock_wait=wait, unless=conditions)

@@ -1,14 +1,15 @@
 """``--unless``: what must not be there for an append to be stored."""
 
-import shlex
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from evcli.cli.fields import read_fields
 from evcli.cli.parameters import Option
-from evcli.domain.conditions import Condition, make_condition
 from evcli.errors import Usage
 from evcli.storage.codec import loads
+
+if TYPE_CHECKING:
+    from evcli.domain.conditions import Condition
 
 Unless = Annotated[
     list[str] | None,
@@ -24,7 +25,7 @@ AfterPosition = Annotated[
 _WORDS: Final = 2
 
 
-def read_conditions(texts: Sequence[str] | None, after: int | None) -> list[Condition]:
+def read_conditions(texts: Sequence[str] | None, after: int | None) -> "list[Condition]":
     """Read ``--unless`` options: a stream or pattern, a type or glob, and fields as in DATA whose names are JSON pointers.
 
     Raises:
@@ -35,7 +36,11 @@ def read_conditions(texts: Sequence[str] | None, after: int | None) -> list[Cond
     return [_read(text, after or 0) for text in texts or ()]
 
 
-def _read(text: str, after: int) -> Condition:
+def _read(text: str, after: int) -> "Condition":
+    import shlex
+
+    from evcli.domain.conditions import make_condition
+
     try:
         words = shlex.split(text)
     except ValueError as error:

@@ -9,11 +9,6 @@ from evcli.domain.expected import ANY, Expected
 from evcli.domain.values import Json, kind_of
 from evcli.errors import Usage
 
-ATTEMPTS: Final = 5
-"""How often a command is decided where its stream moves on in between."""
-TIMEOUT: Final = 30.0
-"""How many seconds a decider may take."""
-
 _MEMBERS: Final = ("type", "data", "meta", "v", "expect", "stream")
 _HOW: Final = '("money.withdrawn", {"amount": 5}), ("accounts/bob", "money.received", {…}), a dict, or require_none(…)'
 _MOST_SAID: Final = 10_000

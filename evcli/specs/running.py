@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from evcli.deciding import deciding_by
-from evcli.domain.commands import TIMEOUT
 from evcli.domain.events import Event, Write
 from evcli.domain.instants import canonical
 from evcli.domain.pointers import MISSING
 from evcli.domain.reducers import ReducerDefinition
+from evcli.domain.tries import TIMEOUT
 from evcli.domain.values import Json, same_json
 from evcli.errors import BadSpec, CodeFailed, Conflict, EvcliError, NotFound, Refused, Rejected, Usage
 from evcli.given import to_request

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from evcli.domain.commands import ATTEMPTS, TIMEOUT, Command, Decider, Request, read_decision, said
+from evcli.domain.commands import Command, Decider, Request, read_decision, said
 from evcli.domain.conditions import Condition
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, check_expected
 from evcli.domain.names import RESERVED, check_writable
 from evcli.domain.reducers import ReducerDefinition
+from evcli.domain.tries import ATTEMPTS, TIMEOUT
 from evcli.errors import CodeFailed, Conflict, IdReused, Refused, Rejected, StoreNotFound
 from evcli.replay import StreamState, read_events
 from evcli.storage.codec import new_event, with_meta

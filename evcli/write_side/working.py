@@ -9,9 +9,10 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from evcli.domain.commands import ATTEMPTS, Command, Decider, Request, said
+from evcli.domain.commands import Command, Decider, Request, said
 from evcli.domain.events import Event, Write
 from evcli.domain.queue import ACCEPTED, PARKED, QUEUE, QUEUE_REDUCER, REJECTED, Queued, done_key, listed, parked_key
+from evcli.domain.tries import ATTEMPTS
 from evcli.domain.values import Json
 from evcli.errors import (
     BadConfig,
