@@ -1,8 +1,9 @@
 """Where things are: the store, its ``evcli.toml``, caches and state, found from options, environment and directory."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 from evcli.errors import BadConfig, Usage
 
@@ -10,6 +11,13 @@ STORE_FOLDER: Final = ".evcli"
 CONFIG_FILE: Final = "evcli.toml"
 _IDENTITY: Final = "store.json"
 _APP: Final = "evcli"
+_XDG: Final = {
+    "data": ("XDG_DATA_HOME", ".local/share"),
+    "config": ("XDG_CONFIG_HOME", ".config"),
+    "state": ("XDG_STATE_HOME", ".local/state"),
+    "cache": ("XDG_CACHE_HOME", ".cache"),
+}
+"""The variables of the XDG Base Directory Specification, and what stands for them below the home directory."""
 
 
 def find_store(option: str | None, env: Mapping[str, str], cwd: str) -> str:
@@ -28,7 +36,7 @@ def find_store(option: str | None, env: Mapping[str, str], cwd: str) -> str:
         root = os.path.normpath(os.path.join(cwd, named))
         inner = os.path.join(root, STORE_FOLDER)
         return inner if os.path.isdir(inner) and not os.path.exists(os.path.join(root, _IDENTITY)) else root
-    return _find_upwards(os.path.abspath(cwd), STORE_FOLDER, os.path.isdir) or _user_data_folder()
+    return _find_upwards(os.path.abspath(cwd), STORE_FOLDER, os.path.isdir) or user_folder("data")
 
 
 def find_config(option: str | None, env: Mapping[str, str], store: str, *, near: str | None = None) -> str | None:
@@ -60,9 +68,7 @@ def find_config(option: str | None, env: Mapping[str, str], store: str, *, near:
         path = os.path.abspath(os.path.join(folder, CONFIG_FILE))
         if os.path.isfile(path):
             return path
-    import platformdirs
-
-    path = os.path.join(platformdirs.user_config_dir(_APP, appauthor=False), CONFIG_FILE)
+    path = os.path.join(user_folder("config"), CONFIG_FILE)
     return path if os.path.isfile(path) else None
 
 
@@ -70,18 +76,14 @@ def cache_root(env: Mapping[str, str]) -> str:
     """Return the directory of the caches: ``EVCLI_CACHE``, else the user's cache directory; it may not exist yet."""
     if named := env.get("EVCLI_CACHE"):
         return os.path.abspath(named)
-    import platformdirs
-
-    return platformdirs.user_cache_dir(_APP, appauthor=False)
+    return user_folder("cache")
 
 
 def state_root(env: Mapping[str, str]) -> str:
     """Return the directory of what must outlive a cache: ``EVCLI_STATE``, else the user's state directory."""
     if named := env.get("EVCLI_STATE"):
         return os.path.abspath(named)
-    import platformdirs
-
-    return platformdirs.user_state_dir(_APP, appauthor=False)
+    return user_folder("state")
 
 
 def _find_upwards(folder: str, name: str, is_there: Callable[[str], bool]) -> str | None:
@@ -94,7 +96,19 @@ def _find_upwards(folder: str, name: str, is_there: Callable[[str], bool]) -> st
         folder = os.path.dirname(folder)
 
 
-def _user_data_folder() -> str:
+def user_folder(kind: Literal["data", "config", "state", "cache"]) -> str:
+    """Return evcli's folder among the user's own, as the platform has it.
+
+    Where that is plain (Linux, with usual variables) it goes without platformdirs, whose import takes longer than a query.
+    """
+    if sys.platform == "linux" and "ANDROID_DATA" not in os.environ:
+        variable, below = _XDG[kind]
+        named, home = os.environ.get(variable), os.environ.get("HOME", "")
+        if named is None and home.startswith("/") and not home.endswith("/"):
+            return f"{home}/{below}/{_APP}"
+        if named is not None and named.startswith("/") and named == named.strip():
+            return os.path.join(named, _APP)
     import platformdirs
 
-    return platformdirs.user_data_dir(_APP, appauthor=False)
+    found: str = getattr(platformdirs, f"user_{kind}_dir")(_APP, appauthor=False)
+    return found

@@ -1,10 +1,12 @@
 import os
 from pathlib import Path
+from typing import Literal
 
+import platformdirs
 import pytest
 
 from evcli.errors import BadConfig, Usage
-from evcli.places import cache_root, find_config, find_store, state_root
+from evcli.places import cache_root, find_config, find_store, state_root, user_folder
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +115,20 @@ def test_the_user_config_directory_is_the_last_resort(tmp_path: Path, monkeypatc
     path.parent.mkdir(parents=True)
     path.write_text("")
     assert find_config(None, {}, str(tmp_path / "books")) == str(path)
+
+
+@pytest.mark.parametrize("kind", ["data", "config", "state", "cache"])
+@pytest.mark.parametrize("named", [None, "", " ", "/x", "/x/", "x", " /x", "~/x", "//x", "/x\n"])
+@pytest.mark.parametrize("home", [None, "/home/ann", "/home/ann/", "/", "ann", ""])
+def test_the_users_folders_are_where_platformdirs_has_them(
+    kind: Literal["data", "config", "state", "cache"],
+    named: str | None,
+    home: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in ((f"XDG_{kind.upper()}_HOME", named), ("HOME", home)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert user_folder(kind) == getattr(platformdirs, f"user_{kind}_dir")("evcli", appauthor=False)

@@ -8,10 +8,10 @@ from evcli.cli.metadata import Actor, Cause, Correlation, Meta, read_meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait, instant
 from evcli.cli.output import check_field
 from evcli.cli.parameters import Argument, Option
-from evcli.cli.receipts import FIELDS, print_receipt
+from evcli.cli.receipts import FIELDS, print_plan, print_receipt
+from evcli.domain.durations import parse_duration
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, Expected, parse_expected
-from evcli.domain.instants import parse_duration
 from evcli.domain.names import check_writable
 from evcli.errors import Refused, Usage
 from evcli.storage.codec import encode_value, with_meta
@@ -82,13 +82,9 @@ def run(
         raise Usage("--atomic and --rejects go with --from", "for example: evcli append --from events.jsonl --atomic")
     if stream is None or type is None:
         raise Usage("a stream and a type are needed", f"for example: {EXAMPLES.splitlines()[0]}")
-    event = NewEvent(
-        _text("type", type), data_text(data or []), id=None if id is None else _text("id", id), time=instant(time)
-    )
-    write = Write(check_writable(stream), [with_meta(event, defaults)], expected)
+    event = with_meta(_event(type, data or [], id, time), defaults)
+    write = Write(check_writable(stream), [event], expected)
     if dry_run:
-        from evcli.cli.receipts import print_plan
-
         print_plan(context, context.store.log.plan([write], unless=conditions))
         return 0
     receipt = context.store.commit([write], lock_wait=wait, unless=conditions)
@@ -106,6 +102,11 @@ def _check_lines(said: str | None, expected: Expected, stream: str | None, *, on
         raise Usage("--expect belongs to one stream", 'name it, or let each line say it: {"type":"…","expect":3}')
     if not one_commit:
         raise Usage("--unless is of one commit", "make the input one: --atomic")
+
+
+def _event(kind: str, data: list[str], key: str | None, time: str | None) -> NewEvent:
+    kind, text = _text("type", kind), data_text(data)
+    return NewEvent(kind, text, id=None if key is None else _text("id", key), time=instant(time))
 
 
 def _text(what: str, text: str) -> str:

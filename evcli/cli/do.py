@@ -9,8 +9,8 @@ from evcli.cli.output import check_field
 from evcli.cli.parameters import Argument, Option
 from evcli.cli.receipts import FIELDS, print_plan
 from evcli.domain.commands import Request
+from evcli.domain.durations import parse_duration
 from evcli.domain.expected import parse_expected
-from evcli.domain.instants import parse_duration
 from evcli.domain.tries import ATTEMPTS
 from evcli.errors import Rejected
 from evcli.write_side.executing import Deciding, decide, execute, rejection

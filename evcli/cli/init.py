@@ -6,7 +6,7 @@ from typing import Annotated
 from evcli.api import Store
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.cli.parameters import Argument
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.errors import Usage
 from evcli.storage.files import replace_file
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from evcli.cli.options import Context, DryRun
 from evcli.cli.parameters import Argument, Option
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.errors import AnswerIsNo, StorageFailed, Usage
 from evcli.read_side.running import Handling, Runner, run_program
 from evcli.read_side.subscriptions import (

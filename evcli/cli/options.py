@@ -4,22 +4,20 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 from evcli import places
-from evcli.api import Store
 from evcli.cli.output import Output
 from evcli.cli.parameters import Option
-from evcli.domain.instants import parse_instant
 from evcli.errors import StorageFailed, Usage
 
 if TYPE_CHECKING:
+    from evcli.api import Store
     from evcli.project.choosing import Choice
 
-_VERSION: Final = re.compile(r"[0-9]{1,19}")
+_VERSION: Final = r"[0-9]{1,19}"
 
 
 class OutputFormat(StrEnum):
@@ -51,8 +49,10 @@ class Context:
         self._is_new = False
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> "Store":
         """The store that the options, the environment or the working directory name."""
+        from evcli.api import Store
+
         return Store.open(self.store_option, config=self.config_option, allow_network_fs=self.allow_network_fs)
 
     def choice(self, *, near: str | None = None, reducer: str | None, decider: str | None = None) -> "Choice":
@@ -139,6 +139,10 @@ def instant(text: str | None, *, end: bool = False) -> str | None:
     """
     if text is None:
         return None
+    from datetime import UTC, datetime
+
+    from evcli.domain.instants import parse_instant
+
     return parse_instant(text, now=datetime.now(UTC), local=datetime.astimezone, end=end)
 
 
@@ -173,7 +177,7 @@ def split_version(text: str) -> tuple[str, int, int | None]:
     if not at:
         return name, 0, None
     first, dots, last = versions.partition("..")
-    if not (first or dots) or not all(_VERSION.fullmatch(part) for part in (first, last) if part):
+    if not (first or dots) or not all(re.fullmatch(_VERSION, part) for part in (first, last) if part):
         raise Usage(f"{text!r} names no version", "write accounts/ann@3 (up to version 3), or accounts/ann@3..5")
     if not dots:
         return name, 0, int(first)

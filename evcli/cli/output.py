@@ -7,13 +7,10 @@ everything that goes to a terminal, is sanitised first; colours are added after 
 import contextlib
 import json
 import os
-import select
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
-from evcli.cli.cells import EVENT_COLUMNS, cell_text, csv_row, event_cells, table_lines
 from evcli.domain import terminal
 from evcli.domain.terminal import Part, sanitise
 from evcli.errors import EvcliError, StorageFailed, Usage
@@ -70,9 +67,13 @@ class Output:
         ``live`` hands each one to the reader at once instead of when a buffer is full; ``about_first`` shows people
         who and why before what.
         """
+        from datetime import datetime
+
         if self.format == "json":
             self._print_array(lines, live=live)
         elif self.format == "csv":
+            from evcli.cli.cells import EVENT_COLUMNS, csv_row, event_cells
+
             self._print_header(EVENT_COLUMNS)
             for line in lines:
                 self._print_line(csv_row(event_cells(line)), live=live)
@@ -86,6 +87,8 @@ class Output:
 
     def trace(self, roots: "Sequence[Traced]") -> None:
         """Print what led to what: drawn for people; as JSON each root with what is below it, as lines with its depth."""
+        from datetime import datetime
+
         from evcli.domain import drawing, traces
 
         if self.format == "table":
@@ -97,6 +100,8 @@ class Output:
         elif self.format == "jsonl":
             self.texts(traces.flat_texts(roots))
         elif self.format == "csv":
+            from evcli.cli.cells import EVENT_COLUMNS, csv_row, event_cells
+
             self._print_header(("depth", *EVENT_COLUMNS))
             for visit in traces.walk(roots):
                 self._print_line(csv_row([visit.depth, *event_cells(visit.traced.line)]))
@@ -122,12 +127,16 @@ class Output:
         from evcli.storage.codec import dump
 
         if self.format == "table":
+            from evcli.cli.cells import cell_text
+
             listing = [[cell_text(row.get(name), time=name in times) for name in columns] for row in rows]
             if listing:
                 self._print_table(columns, listing)
             elif self.on_terminal:
                 self.note(empty)
         elif self.format == "csv":
+            from evcli.cli.cells import csv_row
+
             self._print_header(columns)
             for row in rows:
                 self._print_line(csv_row(row.get(name) for name in columns))
@@ -190,6 +199,8 @@ class Output:
         elif self.format == "table":
             self._write("".join(sanitise(line) + "\n" for line in human).encode(), live=True)
         elif self.format == "csv":
+            from evcli.cli.cells import csv_row
+
             self._print_header(list(record))
             self._print_line(csv_row(record.values()), live=True)
         else:
@@ -230,6 +241,8 @@ class Output:
             for row in rows:
                 self._say(sanitise(json.dumps({name: row}, ensure_ascii=False, separators=(",", ":"))))
         elif rows:
+            from evcli.cli.cells import cell_text, table_lines
+
             listing = [[cell_text(row[name], time=False) for name in columns] for row in rows]
             for line in table_lines(columns, listing, width=self._width(self._stderr), colored=self._stderr_colored):
                 self._say(line)
@@ -275,6 +288,8 @@ class Output:
 
     def stdout_closed(self) -> bool:
         """Say whether the reader of standard output has gone, without writing to it."""
+        import select
+
         poll = select.poll()
         with contextlib.suppress(OSError):  # what is no file has no number
             if self._stdout is not None:
@@ -291,6 +306,8 @@ class Output:
     def _print_header(self, columns: Sequence[str]) -> None:
         """Print a CSV header, unless it is the one above: receipts come one by one."""
         if self._header != (header := tuple(columns)):
+            from evcli.cli.cells import csv_row
+
             self._print_line(csv_row(header))
             self._header = header
 
@@ -302,6 +319,9 @@ class Output:
         self._write(shown.encode("utf-8", "surrogateescape") + b"\n", live=live)
 
     def _print_table(self, columns: Sequence[str], listing: Sequence[Sequence[str]]) -> None:
+
+        from evcli.cli.cells import table_lines
+
         for row in table_lines(columns, listing, width=self._width(self._stdout), colored=self._colored):
             self._write(row.encode() + b"\n")
 

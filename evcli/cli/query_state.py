@@ -5,7 +5,7 @@ from typing import Annotated
 from evcli.cli.options import AtLeast, Cached, Context, ReducerOption, Timeout, To, Until, WithVersion
 from evcli.cli.parameters import Argument
 from evcli.cli.states import print_state, read_moment, require_found
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.domain.names import is_pattern
 from evcli.errors import Usage
 

@@ -1,21 +1,21 @@
 """How receipts and plans are printed."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evcli.cli.options import Context
-from evcli.cli.states import state_record
-from evcli.domain.reducers import ReducerDefinition
 from evcli.errors import BadConfig, CodeFailed, NotTrusted
-from evcli.replay import StreamState
-from evcli.storage.codec import loads
-from evcli.storage.contract import Plan, Receipt
+
+if TYPE_CHECKING:
+    from evcli.domain.reducers import ReducerDefinition
+    from evcli.replay import StreamState
+    from evcli.storage.contract import Plan, Receipt
 
 MOST_NAMED: Final = 3
 FIELDS: Final = ("stream", "version", "position", "count", "time", "repeated", "writes")
 
 
-def print_receipt(context: Context, receipt: Receipt, *, field: str | None = None, kind: str | None = None) -> None:
+def print_receipt(context: Context, receipt: "Receipt", *, field: str | None = None, kind: str | None = None) -> None:
     """Print a receipt: JSON in a pipe, a sentence on a terminal, one field where it is asked for."""
     context.tell_new_store()
     record = receipt.as_json()
@@ -24,13 +24,13 @@ def print_receipt(context: Context, receipt: Receipt, *, field: str | None = Non
     context.out.record(record, _sentence(receipt, kind), field=field)
 
 
-def every_field(receipt: Receipt) -> dict[str, Any]:
+def every_field(receipt: "Receipt") -> dict[str, Any]:
     """Return what each of `FIELDS` has where a receipt does not say it."""
     writes = [write._asdict() for write in receipt.writes]
     return {**dict.fromkeys(FIELDS), "repeated": 0, "writes": writes}
 
 
-def _sentence(receipt: Receipt, kind: str | None) -> str:
+def _sentence(receipt: "Receipt", kind: str | None) -> str:
     places = ", ".join(f"{write.stream}@{write.version}" for write in receipt.writes[:MOST_NAMED])
     if receipt.writes[MOST_NAMED:]:
         places += f" and {len(receipt.writes) - MOST_NAMED} more streams"
@@ -41,15 +41,18 @@ def _sentence(receipt: Receipt, kind: str | None) -> str:
 
 def print_plan(
     context: Context,
-    plan: Plan,
-    before: Mapping[str, StreamState] | None = None,
-    definitions: Mapping[str, ReducerDefinition] | None = None,
-) -> dict[str, StreamState]:
+    plan: "Plan",
+    before: "Mapping[str, StreamState] | None" = None,
+    definitions: "Mapping[str, ReducerDefinition] | None" = None,
+) -> "dict[str, StreamState]":
     """Print what a plan would store, and the states after it: ``{"events":[…],"states":[…]}``; return those states.
 
     ``before`` holds states that an earlier plan has led to, ``definitions`` what states are made by, where it is not
     what is configured.
     """
+    from evcli.cli.states import state_record
+    from evcli.storage.codec import loads
+
     try:
         states = context.store.states_after(plan, before or {}, definitions)
     except (NotTrusted, BadConfig, CodeFailed) as error:  # the append itself runs none of that

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.cli.parameters import Option
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.errors import AnswerIsNo
 
 EXAMPLES = """\

@@ -9,7 +9,7 @@ from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.cli.output import check_field
 from evcli.cli.parameters import Argument, Option
 from evcli.domain.commands import Request
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.domain.queue import listed
 from evcli.errors import Busy, CodeFailed, Rejected, Usage
 from evcli.given import new_id

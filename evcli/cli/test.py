@@ -8,7 +8,7 @@ from evcli.cli.commands import DeciderOption, DeciderTimeout
 from evcli.cli.determinism import SpecChecks, check_record
 from evcli.cli.options import CheckDeterministic, Context, ReducerOption, split_version, standard_input
 from evcli.cli.parameters import Argument, Option
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.errors import AnswerIsNo, Usage
 from evcli.project.choosing import Choice, Chosen
 from evcli.specs.files import read_specs

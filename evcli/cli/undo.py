@@ -5,7 +5,7 @@ from typing import Annotated
 from evcli.cli.commands import DeciderTimeout
 from evcli.cli.options import Context, split_version
 from evcli.cli.parameters import Argument
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.errors import Usage
 from evcli.storage.codec import dump
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, instant
 from evcli.cli.parameters import Argument, Option
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.errors import Usage
 from evcli.read_side.keeping import KeptView
 from evcli.read_side.opened_view import Explained

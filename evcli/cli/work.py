@@ -7,7 +7,7 @@ from typing import Annotated
 from evcli.cli.commands import DeciderTimeout
 from evcli.cli.options import AllowNetwork, Context, LockWait
 from evcli.cli.parameters import Option
-from evcli.domain.instants import parse_duration
+from evcli.domain.durations import parse_duration
 from evcli.domain.queue import Queued
 from evcli.errors import AnswerIsNo, EvcliError
 from evcli.read_side.keeping import KeptView, Outcome

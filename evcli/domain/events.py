@@ -6,11 +6,10 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import is_name
-from evcli.domain.pointers import parse_pointer
 from evcli.errors import Usage
 
-_VERSION: Final = re.compile(r"[1-9][0-9]{0,18}")
-_NUMBER: Final = re.compile(r"(?:#[1-9][0-9]*)?")
+_VERSION: Final = r"[1-9][0-9]{0,18}"
+_NUMBER: Final = r"#[1-9][0-9]*"
 
 
 class Event(TypedDict):
@@ -42,7 +41,7 @@ def place_of(event: Event) -> str:
 def parse_place(text: str) -> tuple[str, int] | None:
     """Split ``STREAM@VERSION``, as `place_of` writes it; None if it is none."""
     stream, _, version = text.rpartition("@")
-    return (stream, int(version)) if is_name(stream) and _VERSION.fullmatch(version) else None
+    return (stream, int(version)) if is_name(stream) and re.fullmatch(_VERSION, version) else None
 
 
 def caused_by(event: Event) -> dict[str, str]:
@@ -57,6 +56,8 @@ def parse_event_pointer(text: str) -> tuple[str, ...]:
     Raises:
         Usage: If it is none, or begins with what no event has.
     """
+    from evcli.domain.pointers import parse_pointer
+
     tokens = parse_pointer(text)
     if not tokens:
         raise Usage("the pointer is empty, which is the whole event", 'name a member, as in "/data/sku"')
@@ -99,4 +100,6 @@ def with_id(write: Write, key: str) -> Write:
 def was_keyed(event: Event, key: str) -> bool:
     """Say whether an event has an id that `with_id` gives with ``key``."""
     found = event.get("id")
-    return found is not None and found.startswith(key) and _NUMBER.fullmatch(found, len(key)) is not None
+    if found is None or not found.startswith(key):
+        return False
+    return found == key or re.fullmatch(_NUMBER, found[len(key) :]) is not None

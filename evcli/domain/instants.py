@@ -1,4 +1,4 @@
-"""Instants and durations: the one form in which evcli keeps a moment, and the texts it reads them from.
+"""Instants: the one form in which evcli keeps a moment, and the texts it reads them from.
 
 An instant is its canonical text everywhere: RFC 3339 in UTC with exactly six fraction digits and ``Z``
 (``2026-11-23T08:00:00.000001Z``, 27 characters), so that texts compare as the moments do.
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
+from evcli.domain.durations import quote
 from evcli.errors import BadTime, Refused
 
 # Patterns stay texts, which `re` compiles (and keeps) at their first use: most runs read no time at all.
@@ -32,18 +33,13 @@ _ELAPSED: Final = r"([0-9]{1,9}) ?(s|m|h|d|w|(?:second|minute|hour|day|week)s?)"
 _AGO: Final = rf"{_ELAPSED}(?: ago)?"
 _NOW_MINUS: Final = rf"now ?- ?{_ELAPSED}"
 _EPOCH: Final = r"@([0-9]{1,12})(?:\.([0-9]+))?"
-_DURATION: Final = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)?"
 
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_LONGEST_DURATION: Final = 100 * 365 * 86_400.0  # the timers of operating systems end not far beyond
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_LONGEST_QUOTE: Final = 60
 
 _WANTED: Final = "use RFC 3339 with a zone, such as 2026-11-23T08:00:00Z or 2026-11-23T09:00:00.25+01:00"
 _TIME_EXAMPLES: Final = "write 2026-11-23T08:00, 'yesterday 15:00' or 2h (ago); more in 'evcli help time'"
-_DURATION_EXAMPLES: Final = "write 10s, 500ms or 2m; more in 'evcli help time'"
 
 
 def canonical(moment: datetime) -> str:
@@ -75,7 +71,7 @@ def parse_rfc3339(text: str) -> str:
             return canonical(datetime.fromisoformat(text.upper()))
         except (ValueError, OverflowError):
             pass
-    raise Refused(f"{_quote(text)} is not a time that can be stored", _WANTED)
+    raise Refused(f"{quote(text)} is not a time that can be stored", _WANTED)
 
 
 def parse_instant(text: str, *, now: datetime, local: Callable[[datetime], datetime], end: bool) -> str:
@@ -106,21 +102,7 @@ def parse_instant(text: str, *, now: datetime, local: Callable[[datetime], datet
             return canonical(moment)
     except (ValueError, OverflowError):
         pass  # the form is right, but there is no such day, or evcli's years do not reach there
-    raise BadTime(f"{_quote(text)} is not a time that evcli can read", _TIME_EXAMPLES)
-
-
-def parse_duration(text: str) -> float:
-    """Read a duration (``10`` or ``10s``, ``500ms``, ``2m``, ``1h``, ``1.5s``) as seconds.
-
-    Raises:
-        BadTime: If it is none, or over 100 years; with three examples.
-    """
-    found = re.fullmatch(_DURATION, text.strip().lower())
-    if found:
-        seconds = float(found[1]) * _DURATION_SECONDS[found[2] or "s"]
-        if seconds <= _LONGEST_DURATION:
-            return seconds
-    raise BadTime(f"{_quote(text)} is not a duration that evcli can read", _DURATION_EXAMPLES)
+    raise BadTime(f"{quote(text)} is not a time that evcli can read", _TIME_EXAMPLES)
 
 
 def _parse_exact(words: str, now: datetime) -> datetime | None:
@@ -182,7 +164,3 @@ def _place_wall_clock(wall: datetime, local: Callable[[datetime], datetime], *, 
 
 def _show(moment: datetime, local: Callable[[datetime], datetime]) -> datetime:
     return local(moment).replace(tzinfo=None, fold=0)
-
-
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…")

@@ -1,10 +1,8 @@
 """Reducers: how the events of a stream fold into its state, and the ones that are built in."""
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import ClassVar, Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from evcli.domain.events import Event
 from evcli.domain.names import compile_glob
@@ -65,8 +63,7 @@ class ReducerDefinition(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Evolving:
+class Evolving(NamedTuple):
     """A reducer that takes one event at a time.
 
     Args:
@@ -78,10 +75,16 @@ class Evolving:
     make_initial: Callable[[], Json]
     evolve: Callable[[Json, Event], Json]
     types: tuple[str, ...] | None = None
-    batch: ClassVar[int] = 1
+
+    @property
+    def batch(self) -> int:
+        """One: nothing is gained by more."""
+        return 1
 
     def initial(self) -> Json:
         """Return a copy of the initial state."""
+        from copy import deepcopy
+
         return deepcopy(self.make_initial())
 
     def fold(self, state: Json, events: Iterable[Event]) -> Json:

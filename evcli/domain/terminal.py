@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from typing import Any, Final, Literal
-from unicodedata import combining, east_asian_width
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Color = Literal["auto", "always", "never"]
 Style = Literal["red", "green", "cyan", "yellow", "dim", "plain"]
@@ -54,6 +55,8 @@ def bare(value: Any) -> str:  # noqa: ANN401 (a JSON value)
 
 def crop(text: str, width: int) -> str:
     """Cut sanitised ``text`` to ``width`` terminal cells, with … where something is missing."""
+    from unicodedata import combining, east_asian_width
+
     cells = fitting = 0
     for index, char in enumerate(text):
         cells += 2 if east_asian_width(char) in "WF" else 0 if combining(char) else 1
@@ -115,8 +118,10 @@ def member_texts(line: bytes) -> dict[str, str]:
     return texts
 
 
-def show_instant(instant: str, local: Callable[[datetime], datetime]) -> str:
+def show_instant(instant: str, local: "Callable[[datetime], datetime]") -> str:
     """Show a canonical instant, to the second, in the zone of ``local`` (see `parse_instant`)."""
+    from datetime import datetime
+
     try:
         return local(datetime.fromisoformat(instant)).isoformat(" ")[:19]
     except (ValueError, OverflowError):  # the first and last day there are may not exist in that zone
@@ -129,7 +134,7 @@ class EventLayout:
     What is known about an event (its ``meta``) stands last, or before the data, which may be long (``about_first``).
     """
 
-    def __init__(self, *, local: Callable[[datetime], datetime], colored: bool, about_first: bool = False) -> None:
+    def __init__(self, *, local: "Callable[[datetime], datetime]", colored: bool, about_first: bool = False) -> None:
         self._local = local
         self._about_first = about_first
         self._colored = colored

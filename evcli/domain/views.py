@@ -1,7 +1,6 @@
 """Views: how events become the rows of a keyed read model."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from evcli.domain.events import Event, parse_event_pointer
@@ -53,8 +52,7 @@ class RowReducer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class EvolvingRows:
+class EvolvingRows(NamedTuple):
     """Rows that take one event at a time.
 
     Args:

@@ -207,7 +207,7 @@ class PythonReducer:
         self.manifest = self._code.manifest
         initial, evolve = self._code.require("initial"), self._code.function("evolve")
         self.types = self._code.types()
-        self.batch = Evolving.batch
+        self.batch = 1
         self._evolving = Evolving(initial if callable(initial) else lambda: initial, evolve, self.types)
 
     @classmethod

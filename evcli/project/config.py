@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evcli.domain.names import compile_pattern
 from evcli.domain.reducers import BUILT_IN, ReducerDefinition
@@ -32,8 +31,7 @@ DEFAULT_REDUCER: Final = "merge"
 _STREAM_KEYS: Final = ("reducer", "decider", "undo", "initial")
 
 
-@dataclass(frozen=True, slots=True)
-class StreamConfig:
+class StreamConfig(NamedTuple):
     """What a ``[streams."PATTERN"]`` table says.
 
     ``line`` is that of its reducer; ``permit`` is asked before its decider runs; ``undo`` is what it declares of undoing.
@@ -48,8 +46,7 @@ class StreamConfig:
     undo: "Undo | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """What an ``evcli.toml`` says: its streams' and its views' tables in file order. Without a file, ``path`` is empty."""
 
     path: str = ""

@@ -4,8 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from evcli.domain.reducers import BUILT_IN, FOLD_VERSION, Reducer, ReducerDefinition
 from evcli.storage.digests import sha256
@@ -19,8 +18,7 @@ Permission = Callable[[str], None]
 """Is given the file or program that is about to run, and raises `NotTrusted` if it may not."""
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltInDefinition:
+class BuiltInDefinition(NamedTuple):
     """A built-in reducer."""
 
     name: str
@@ -35,8 +33,7 @@ class BuiltInDefinition:
         return BUILT_IN[self.name]
 
 
-@dataclass(frozen=True, slots=True)
-class RulesDefinition:
+class RulesDefinition(NamedTuple):
     """Declarative rules: the table of an ``evcli.toml``, and the reducer compiled from it."""
 
     rules: Mapping[str, Any]
@@ -52,8 +49,7 @@ class RulesDefinition:
         return self.reducer
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramDefinition:
+class ProgramDefinition(NamedTuple):
     """A program: the command line for ``sh -c``, where it runs, and the state before the first event."""
 
     command: str

@@ -1,8 +1,7 @@
 """View definitions: what a view's rows are made by, known by a fingerprint, and loaded only when there is something to fold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evcli.domain.reducers import BUILT_IN, Evolving
 from evcli.domain.values import copy_json
@@ -29,8 +28,7 @@ class RowsDefinition(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ViewDefinition:
+class ViewDefinition(NamedTuple):
     """What a ``[views.NAME]`` table says: the streams, the SQL columns (name to type), and what the rows are made by."""
 
     name: str
@@ -51,8 +49,7 @@ class ViewDefinition:
         return self.rows.load()
 
 
-@dataclass(frozen=True, slots=True)
-class RulesRows:
+class RulesRows(NamedTuple):
     """Rows made by declarative rules, under the key that is found at ``key``."""
 
     rules: Mapping[str, Any]
@@ -73,8 +70,7 @@ class RulesRows:
         return _of_reducer(self.reducer, self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltInRows:
+class BuiltInRows(NamedTuple):
     """Rows made by a built-in reducer."""
 
     reducer: str
@@ -96,8 +92,7 @@ class BuiltInRows:
         return _of_reducer(reducer, self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class PythonRows:
+class PythonRows(NamedTuple):
     """Rows made by a Python file; ``name`` is how the ``evcli.toml`` names it."""
 
     name: str
@@ -116,8 +111,7 @@ class PythonRows:
         return self.code.load()
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramRows:
+class ProgramRows(NamedTuple):
     """Rows made by a program, under the key that is found at ``key``."""
 
     program: ProgramDefinition

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from evcli.domain.events import NewEvent
 from evcli.domain.expected import ANY, expected_of
-from evcli.domain.instants import parse_rfc3339
 from evcli.domain.values import MAX_INTEGER, MIN_INTEGER
 from evcli.errors import Refused
 from evcli.storage.plain_json import parse_plain, plain_text
@@ -259,10 +258,18 @@ def _event_of(values: Mapping[str, Any], texts: Mapping[str, str]) -> NewEvent:
         texts.get("data", "{}"),
         texts["meta"] if meta else None,
         _text(values, "id"),
-        parse_rfc3339(time) if time is not None else None,
+        _stored_time(time),
         version,
         expect,
     )
+
+
+def _stored_time(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from evcli.domain.instants import parse_rfc3339
+
+    return parse_rfc3339(text)
 
 
 def _text(values: Mapping[str, Any], key: str) -> str | None:

@@ -1,10 +1,11 @@
 """What a store is, to everything above it: the contract that each back end satisfies."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from evcli.domain.conditions import Condition
-from evcli.domain.events import Write
+if TYPE_CHECKING:
+    from evcli.domain.conditions import Condition
+    from evcli.domain.events import Write
 
 
 class Head(NamedTuple):
@@ -168,7 +169,7 @@ class EventStore(Protocol):
         ...
 
     def append(
-        self, writes: Sequence[Write], *, lock_wait: float, unless: Sequence[Condition] = (), once: bool = False
+        self, writes: "Sequence[Write]", *, lock_wait: float, unless: "Sequence[Condition]" = (), once: bool = False
     ) -> Receipt:
         """Store the events of all ``writes`` as one commit, durably, or nothing.
 
@@ -186,7 +187,7 @@ class EventStore(Protocol):
         """
         ...
 
-    def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: Sequence[Condition] = ()) -> Plan:
+    def plan(self, writes: "Sequence[Write]", after: Plan | None = None, *, unless: "Sequence[Condition]" = ()) -> Plan:
         """Work out what `append` would store, after ``after`` was, and store nothing.
 
         Raises:

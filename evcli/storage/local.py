@@ -4,20 +4,16 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from evcli.domain.conditions import Condition
 from evcli.domain.events import Write
 from evcli.domain.names import check_name
 from evcli.errors import Damaged
 from evcli.storage import journal
 from evcli.storage.clock import now
 from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes
-from evcli.storage.conditions import require_none
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, Head, Plan, Receipt, RepairStep, Report, StreamInfo
-from evcli.storage.examining import examine, require_sound
 from evcli.storage.files import SyncFailed, opened, writer_is_alive, writer_lock
-from evcli.storage.ids import find_ids
 from evcli.storage.layout import (
     JOURNAL_FILE,
     STORE_FILE,
@@ -31,11 +27,13 @@ from evcli.storage.layout import (
 from evcli.storage.lines import Mark
 from evcli.storage.looking import Looks, counted_end
 from evcli.storage.network import require_local
-from evcli.storage.regions import RegionReader
 from evcli.storage.repeats import Remaining, ids_in, leave_out_repeats
 from evcli.storage.settle import read_lock_mark, settle_last_commit
 from evcli.storage.stream_file import StreamFile, cut_chunk, opened_stream
 from evcli.storage.writing import storage_failed, write_commit
+
+if TYPE_CHECKING:
+    from evcli.domain.conditions import Condition
 
 
 class _Own(NamedTuple):
@@ -88,7 +86,12 @@ class LocalStore:
     # writing
 
     def append(
-        self, writes: Sequence[Write], *, lock_wait: float = 10.0, unless: Sequence[Condition] = (), once: bool = False
+        self,
+        writes: Sequence[Write],
+        *,
+        lock_wait: float = 10.0,
+        unless: "Sequence[Condition]" = (),
+        once: bool = False,
     ) -> Receipt:
         """Store all ``writes`` as one commit; see the contract."""
         check_writes(writes)
@@ -125,7 +128,7 @@ class LocalStore:
         except OSError as error:
             raise storage_failed(error) from error
 
-    def _append(self, lock_fd: int, writes: Sequence[Write], unless: Sequence[Condition], *, once: bool) -> Receipt:
+    def _append(self, lock_fd: int, writes: Sequence[Write], unless: "Sequence[Condition]", *, once: bool) -> Receipt:
         time = now()
         own = self._own
         self._own = None
@@ -171,6 +174,8 @@ class LocalStore:
             return tip
 
     def _find_ids(self, stream: str, tip: Tip, keys: Collection[str]) -> Mapping[str, bytes]:
+        from evcli.storage.ids import find_ids
+
         if tip == NO_TIP:
             return {}
         cache = os.path.join(self._cache, self.id, "ids") if self._cache else None
@@ -186,7 +191,7 @@ class LocalStore:
         tip = self._tip(stream, self.head(), flags=os.O_RDONLY)
         return self._find_ids(stream, tip, [key]).get(key)
 
-    def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: Sequence[Condition] = ()) -> Plan:
+    def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: "Sequence[Condition]" = ()) -> Plan:
         """Work out what `append` would store; see the contract."""
         check_writes(writes)
         before = (
@@ -208,10 +213,12 @@ class LocalStore:
         return Plan(lines, receipt, _Planned(commit.head, tips, stored, {**before.ids, **ids}))
 
     def _build(
-        self, head: Head, tips: Mapping[str, Tip], remaining: Remaining, unless: Sequence[Condition], *, now: str
+        self, head: Head, tips: Mapping[str, Tip], remaining: Remaining, unless: "Sequence[Condition]", *, now: str
     ) -> tuple[Commit | None, Receipt]:
         remaining.check_expected(tips)
         if remaining.writes and unless:
+            from evcli.storage.conditions import require_none
+
             require_none(self, unless, end=self._head_if_any().position)
         return remaining.build(head, tips, now=now)
 
@@ -317,6 +324,8 @@ class LocalStore:
     def _read_up_to(
         self, head: Head, *, end: int, after: int, wanted: Callable[[str], bool] | None
     ) -> Iterator[list[bytes]]:
+        from evcli.storage.regions import RegionReader
+
         with opened(self.root, JOURNAL_FILE) as fd, RegionReader(self.root) as regions:
             if fd is None:
                 return
@@ -334,6 +343,8 @@ class LocalStore:
 
     def verify(self, *, against: tuple[int, str] | None = None) -> Report:
         """Check everything; see the contract."""
+        from evcli.storage.examining import examine, require_sound
+
         self.id  # noqa: B018 (a store must be there)
         return require_sound(examine(self.root, against=Mark(*against) if against else None))
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evcli.domain.instants import canonical, parse_duration, parse_instant, parse_rfc3339
+from evcli.domain.durations import parse_duration
+from evcli.domain.instants import canonical, parse_instant, parse_rfc3339
 from evcli.errors import BadTime, Refused
 
 Local = Callable[[datetime], datetime]
