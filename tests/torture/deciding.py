@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from evcli import Store
 from evcli.cli import do
-from evcli.domain.commands import ATTEMPTS
 from evcli.domain.conditions import make_condition
 from evcli.domain.events import Event
+from evcli.domain.tries import ATTEMPTS
 from evcli.errors import Conflict, EvcliError, Rejected
 from evcli.project.config import load_config
 from evcli.project.trust import trust
