@@ -305,14 +305,14 @@ class Store(StoreReader):
         Raises:
             NotFound: If there is no such view.
         """
-        from evcli.asking import keep
+        from evcli.read_side.keeping import keep
 
         cache = self._cache if cached else None
         return keep(self.log, self.config.view(name), cache=cache, state=self._state, progress=progress)
 
     def kept_views(self, *, progress: "Progress | None" = None) -> "list[KeptView]":
         """Return all views, as ``evcli.toml`` has them now."""
-        from evcli.asking import keep
+        from evcli.read_side.keeping import keep
 
         config = self._load_config() if self._load_config else self.config
         given = {"cache": self._cache, "state": self._state}

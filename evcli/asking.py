@@ -1,6 +1,5 @@
 """Views as Python callers and commands ask them: by key, by a SQL expression, by a whole statement."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -8,13 +7,9 @@ from typing import Any, NamedTuple
 
 from evcli.domain.values import Json
 from evcli.given import to_instant
-from evcli.read_side.folding import Progress
-from evcli.read_side.keeping import KeptView, ViewDefinition
 from evcli.read_side.opened_view import Explained
 from evcli.read_side.views import Answer, Freshness, View
 from evcli.storage.codec import loads
-from evcli.storage.contract import EventStore
-from evcli.storage.skipped import Skipped
 from evcli.storage.view_sql import RowQuery, SqlAnswer, SqlValue, run_sql
 
 
@@ -83,14 +78,6 @@ class AskedView:
         with self._view.open(Freshness(cached, at_least, timeout, to_instant(until))) as answer:
             for row in answer.view.rows(RowQuery(where, params or {}, tuple(sort), limit)):
                 yield ViewRow(row.key, loads(row.value), row.version, row.position)
-
-
-def keep(
-    store: EventStore, definition: ViewDefinition, *, cache: str | None, state: str | None, progress: Progress | None
-) -> KeptView:
-    """Return a view with its files, which are below ``cache``, and what was decided to skip, below ``state``."""
-    skipped = Skipped(os.path.join(state, store.id, "views") if state else None, definition.name)
-    return KeptView(store, definition, cache=cache, skipped=skipped, progress=progress)
 
 
 class SqlResult(NamedTuple):

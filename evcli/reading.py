@@ -73,7 +73,7 @@ class StoreReader:
         def load() -> "Config":
             from evcli.project.config import load_config
 
-            return load_config(places.find_config(config, env, root), state_root=state)
+            return load_config(places.find_config(config, env, root), state_root=state, cache=cache)
 
         log = LocalStore(root, cache=cache, allow_network_fs=allow_network_fs)
         return cls(log, cache=cache, state=state, load_config=load)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, instant
@@ -13,7 +13,9 @@ from evcli.read_side.keeping import KeptView
 from evcli.read_side.opened_view import Explained
 from evcli.read_side.views import Freshness, View
 from evcli.storage.codec import loads
-from evcli.storage.view_sql import SqlValue
+
+if TYPE_CHECKING:
+    from evcli.storage.view_sql import SqlValue
 
 ViewName = Annotated[str, Argument(metavar="VIEW", help="A view of evcli.toml")]
 Explain = Annotated[bool, Option("--explain", help="Say on standard error what the answer covers, and what it took")]
@@ -40,7 +42,7 @@ def read_freshness(
     return Freshness(cached, at_least, wait, instant(until, end=True))
 
 
-def read_params(texts: Sequence[str] | None) -> dict[str, SqlValue]:
+def read_params(texts: Sequence[str] | None) -> "dict[str, SqlValue]":
     """Read ``--param`` options: ``name=text``, ``name:=json`` for a number, true, false or null.
 
     Raises:

@@ -65,6 +65,22 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     parts = text.split("/")
     if any(not re.fullmatch(r"[A-Za-z0-9._*-]+", part) for part in parts):
         raise Refused(f"{pattern!r} is not a stream pattern", "use names with * and **, as in 'accounts/*'")
+    if "*" not in text:
+        return lambda name: name == text
+    own = parts[0].lower() == RESERVED
+    matches: Callable[[str], object] | None = None
+
+    def matching(name: str) -> bool:
+        nonlocal matches
+        if matches is None:  # most of a configuration's patterns are never asked
+            matches = re.compile(_expression(parts)).match
+        return matches(name) is not None and (own or name.split("/", 1)[0].lower() != RESERVED)
+
+    return matching
+
+
+def _expression(parts: Sequence[str]) -> str:
+    """Return the regular expression of a pattern's segments."""
     regex = ""
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
@@ -73,13 +89,7 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
         else:
             regex += re.escape(part).replace(r"\*\*", r"\*").replace(r"\*", "[A-Za-z0-9._-]*")
             regex += "" if last else "/"
-    matches = re.compile(regex + r"\Z").match
-    own = parts[0].lower() == RESERVED
-
-    def matching(name: str) -> bool:
-        return matches(name) is not None and (own or name.split("/", 1)[0].lower() != RESERVED)
-
-    return matching
+    return regex + r"\Z"
 
 
 def folder_of_pattern(pattern: str) -> str:
@@ -100,6 +110,8 @@ def select_by(patterns: Sequence[str]) -> Callable[[str], bool]:
 
 def compile_glob(glob: str) -> Callable[[str], bool]:
     """Compile a glob over event types, in which ``*`` crosses dots and ``?`` is one character."""
+    if "*" not in glob and "?" not in glob:
+        return lambda text: text == glob
     regex = re.escape(glob).replace(r"\*", ".*").replace(r"\?", ".")
     matches = re.compile(regex, re.DOTALL).fullmatch
     return lambda text: matches(text) is not None

@@ -34,7 +34,7 @@ _STREAM_KEYS: Final = ("reducer", "decider", "undo", "initial")
 class StreamConfig(NamedTuple):
     """What a ``[streams."PATTERN"]`` table says.
 
-    ``line`` is that of its reducer; ``permit`` is asked before its decider runs; ``undo`` is what it declares of undoing.
+    ``line`` returns that of its reducer; ``permit`` is asked before its decider runs; ``undo`` is what it declares of undoing.
     """
 
     pattern: str
@@ -42,7 +42,7 @@ class StreamConfig(NamedTuple):
     reducer: ReducerDefinition
     decider: str | None
     permit: Permission
-    line: int
+    line: Callable[[], int]
     undo: "Undo | None" = None
 
 
@@ -63,7 +63,9 @@ class Config(NamedTuple):
             if entry.matches(stream):
                 found = entry.reducer
                 if isinstance(found, PythonDefinition) and not os.path.isfile(found.path):
-                    raise BadConfig(self.path, entry.line, f"streams.{entry.pattern}", f"there is no file {found.path}")
+                    raise BadConfig(
+                        self.path, entry.line(), f"streams.{entry.pattern}", f"there is no file {found.path}"
+                    )
                 return found
         return BuiltInDefinition(DEFAULT_REDUCER)
 
@@ -113,19 +115,20 @@ class Config(NamedTuple):
         raise NotFound(f"no view {name} {where}", "'evcli help views' shows how to declare one", view=name)
 
 
-def load_config(path: str | None, *, state_root: str | None = None) -> Config:
+def load_config(path: str | None, *, state_root: str | None = None, cache: str | None = None) -> Config:
     """Read an ``evcli.toml``.
 
     Args:
         path: The file; None for no file.
         state_root: Where trust is recorded; None where no code may run.
+        cache: The root of the caches; None to do without.
 
     Raises:
         BadConfig: If it is wrong, with line and key: also for a key that evcli does not know.
     """
     if path is None:
         return Config()
-    file = TomlFile(path)
+    file = TomlFile(path, cache)
     tables = file.table((), file.tables, known=("streams", "views"))
     streams = file.table(("streams",), tables.get("streams", {}))
     found = tuple(_read_stream(file, pattern, table, state_root) for pattern, table in streams.items())
@@ -201,7 +204,7 @@ def _read_stream(file: TomlFile, pattern: str, value: Any, state_root: str | Non
 
     definition = _read_reducer(file, keys, table, state_root)
     undo = _read_undo(file, (*keys, "undo"), table["undo"]) if "undo" in table else None
-    return StreamConfig(pattern, matches, definition, decider, permit, file.line_of((*keys, "reducer")), undo)
+    return StreamConfig(pattern, matches, definition, decider, permit, lambda: file.line_of((*keys, "reducer")), undo)
 
 
 def _read_undo(file: TomlFile, keys: Keys, value: Any) -> "Undo":  # noqa: ANN401 (a TOML value)

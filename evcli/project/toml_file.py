@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final, NoReturn
 
 from evcli.errors import BadConfig
+from evcli.project.toml_notes import recall, remember
 
 _PLACE: Final = r" \(at (?:line (\d+), column \d+|end of document)\)$"
 
@@ -17,15 +18,19 @@ class TomlFile:
 
     Args:
         path: The file's path.
+        cache: The root of the caches, where a note of what it says is kept; None to do without.
 
     Raises:
         BadConfig: If it cannot be read, or is not TOML.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, cache: str | None = None) -> None:
         self.path = path
         self.text = _read_text(path)
-        self.tables = parse_toml(path, self.text, wrong=BadConfig)
+        noted = recall(cache, path, self.text)
+        self.tables = noted if noted is not None else parse_toml(path, self.text, wrong=BadConfig)
+        if noted is None:
+            remember(cache, path, self.text, self.tables)
 
     def table(self, keys: Keys, value: Any, known: Collection[str] | None = None) -> dict[str, Any]:  # noqa: ANN401
         """Return the value at ``keys`` if it is a table, with no other keys than those ``known`` (None: any)."""

@@ -3,18 +3,20 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Final, NamedTuple, Protocol
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from evcli.domain.views import RowReducer
 from evcli.errors import Busy, CodeFailed
-from evcli.read_side.folding import Progress, fold_into
 from evcli.read_side.opened_view import OpenView
 from evcli.storage.clock import now
 from evcli.storage.contract import EventStore, Head
 from evcli.storage.skipped import Skipped
 from evcli.storage.view_file import Checkpoint, FileUnusable, Overtaken, ViewFile
 from evcli.storage.view_folder import Parked, Slot, ViewFolder
+
+if TYPE_CHECKING:
+    from evcli.domain.views import RowReducer
+    from evcli.read_side.folding import Progress
 
 PAUSE: Final = 0.01
 LOOKS: Final = 5
@@ -47,7 +49,7 @@ class ViewDefinition(Protocol):
         """Return a hex digest of all that decides what the rows are."""
         ...
 
-    def load(self) -> RowReducer:
+    def load(self) -> "RowReducer":
         """Return what the rows are made by."""
         ...
 
@@ -57,6 +59,14 @@ class Outcome(NamedTuple):
 
     folded: int = 0
     rebuilt: str = ""
+
+
+class _Reached(NamedTuple):
+    """A file that covers what was asked for, and what that took; open, where that was seen by opening it."""
+
+    slot: Slot
+    outcome: Outcome = Outcome()
+    opened: OpenView | None = None
 
 
 class KeptView:
@@ -77,7 +87,7 @@ class KeptView:
         *,
         cache: str | None,
         skipped: Skipped,
-        progress: Progress | None = None,
+        progress: "Progress | None" = None,
     ) -> None:
         self.store = store
         self.definition = definition
@@ -125,15 +135,30 @@ class KeptView:
             CodeFailed: If an event cannot be folded: the view is parked at it.
             PermissionError: If the cache cannot be written to.
         """
+        reached = self._reach(head, deadline)
+        if reached.opened is not None:
+            reached.opened.close()
+        return reached.slot, reached.outcome
+
+    def open_up_to(self, head: Head, deadline: float) -> tuple[OpenView, Outcome] | None:
+        """Open a file that covers ``head``; None if it is replaced each time, or damaged. See `bring_up_to`."""
+        assert self.folder is not None
+        for _ in range(LOOKS):
+            reached = self._reach(head, deadline)
+            with suppress(FileUnusable):
+                return reached.opened or self.open_file(self.folder.path_of(reached.slot)), reached.outcome
+        return None
+
+    def _reach(self, head: Head, deadline: float) -> _Reached:
         assert self.folder is not None
         while True:
-            slot = self._covering(head)
-            if slot is not None:
-                return slot, Outcome()
+            found = self._covering(head)
+            if found is not None:
+                return found
             with self.folder.lock() as held:
                 if held:
                     try:
-                        return self._catch_up(head)
+                        return _Reached(*self._catch_up(head))
                     except Overtaken:
                         pass
             if time.monotonic() >= deadline:
@@ -143,7 +168,7 @@ class KeptView:
                 )
             time.sleep(PAUSE)
 
-    def _covering(self, head: Head) -> Slot | None:
+    def _covering(self, head: Head) -> _Reached | None:
         """Return the file in use if there is nothing to fold."""
         assert self.folder is not None
         switch = self.folder.read()
@@ -151,9 +176,18 @@ class KeptView:
         if slot is None or not self.folder.is_as_left(slot):
             return None
         if slot.fingerprint != self.fingerprint:
-            return slot if switch.rejected == self.fingerprint else None
-        found = self.checkpoint_of(slot)
-        return slot if found and found.position >= head.position and self.is_of_this_history(found) else None
+            return _Reached(slot) if switch.rejected == self.fingerprint else None
+        try:
+            opened = self.open_file(self.folder.path_of(slot))
+        except FileUnusable:
+            return None
+        covers = False
+        try:
+            covers = opened.checkpoint.position >= head.position and self.is_of_this_history(opened.checkpoint)
+        finally:
+            if not covers:
+                opened.close()
+        return _Reached(slot, Outcome(), opened) if covers else None
 
     def checkpoint_of(self, slot: Slot) -> Checkpoint | None:
         """Return how far a file has got; None if it cannot be read."""
@@ -248,6 +282,8 @@ class KeptView:
 
     def fold_file(self, file: ViewFile, head: Head, *, to: int | None = None, until: str | None = None) -> int:
         """Fold what a file does not cover yet, up to position ``to`` and instant ``until``; return how many events that were."""
+        from evcli.read_side.folding import fold_into
+
         return fold_into(
             file,
             self.store,
@@ -259,3 +295,11 @@ class KeptView:
             skipped=self.skipped.read(self.fingerprint),
             progress=self._progress,
         )
+
+
+def keep(
+    store: EventStore, definition: ViewDefinition, *, cache: str | None, state: str | None, progress: "Progress | None"
+) -> KeptView:
+    """Return a view with its files, which are below ``cache``, and what was decided to skip, below ``state``."""
+    skipped = Skipped(os.path.join(state, store.id, "views") if state else None, definition.name)
+    return KeptView(store, definition, cache=cache, skipped=skipped, progress=progress)

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from evcli.errors import Busy, StorageFailed
 from evcli.storage.contract import Head
@@ -19,7 +19,9 @@ from evcli.storage.view_file import (
     read_checkpoint,
     sqlite_errors,
 )
-from evcli.storage.view_sql import RowQuery, select_rows
+
+if TYPE_CHECKING:
+    from evcli.storage.view_sql import RowQuery
 
 
 class Explained(NamedTuple):
@@ -76,13 +78,15 @@ class OpenView:
         with self._reading():
             return get_row(self._connection, self.name, key)
 
-    def rows(self, query: RowQuery | None = None) -> Iterator[Row]:
+    def rows(self, query: "RowQuery | None" = None) -> Iterator[Row]:
         """Yield the rows that a query selects; none given: all, by key.
 
         Raises:
             Usage: If the query is not well formed.
             StorageFailed: If the file turns out to be damaged.
         """
+        from evcli.storage.view_sql import RowQuery, select_rows
+
         with self._reading():
             yield from select_rows(self._connection, self.name, self._columns, query or RowQuery())
 

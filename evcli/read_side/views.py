@@ -7,10 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from evcli.errors import Busy, NotFound
-from evcli.read_side.keeping import LOOKS, PAUSE, KeptView, Outcome
+from evcli.read_side.keeping import PAUSE, KeptView, Outcome
 from evcli.read_side.opened_view import Explained, OpenView
 from evcli.storage.contract import Head
-from evcli.storage.view_file import FileUnusable
 
 
 class Freshness(NamedTuple):
@@ -66,9 +65,9 @@ class View:
         found: tuple[OpenView, Outcome] | None = None
         if asked.cached:
             found = self._wait_for_cached(asked.at_least, deadline), Outcome()
-        elif asked.until is None:
+        elif asked.until is None and self.kept.folder is not None:
             with suppress(OSError):  # a cache that cannot be written to is no cache
-                found = self._current(head, deadline)
+                found = self.kept.open_up_to(head, deadline)
         if found is not None:
             yield found
             return
@@ -80,15 +79,6 @@ class View:
                 folded = self.kept.fold_file(file, head, until=asked.until)
                 file.finish(self.kept.definition.columns)
             yield self.kept.open_file(path), Outcome(folded)
-
-    def _current(self, head: Head, deadline: float) -> tuple[OpenView, Outcome] | None:
-        if self.kept.folder is None:
-            return None
-        for _ in range(LOOKS):
-            slot, outcome = self.kept.bring_up_to(head, deadline)
-            with suppress(FileUnusable):  # it was replaced just now
-                return self.kept.open_file(self.kept.folder.path_of(slot)), outcome
-        return None
 
     def _wait_for_cached(self, at_least: int | None, deadline: float) -> OpenView:
         while True:

@@ -6,6 +6,7 @@ writer. Commits go into the WAL, whose frames have checksums; the database file 
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -283,9 +284,8 @@ def open_readonly(path: str) -> "sqlite3.Connection":
 
 def readonly_uri(path: str) -> str:
     """Return the URI by which SQLite opens a file for reading only."""
-    from urllib.parse import quote as escape
-
-    return f"file:{escape(os.fsencode(path))}?mode=ro"
+    escaped = re.sub(rb"[^A-Za-z0-9/._~-]", lambda found: b"%%%02X" % found[0][0], os.fsencode(path))
+    return f"file:{escaped.decode()}?mode=ro"
 
 
 def quote(name: str) -> str:

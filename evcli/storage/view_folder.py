@@ -7,7 +7,6 @@ a cache changes an answer. New files are built in ``building``, and put in place
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -142,6 +141,8 @@ class ViewFolder:
 
     def drop(self) -> None:
         """Delete everything; the lock is held."""
+        import shutil
+
         shutil.rmtree(self._path, ignore_errors=True)
 
     def parked(self) -> Parked | None:
