@@ -44,7 +44,7 @@ def require_local(path: str) -> None:
     Raises:
         NotPermitted: If it is on a network file system.
     """
-    kind = _file_system(os.path.realpath(path))
+    kind = file_system(os.path.realpath(path))
     if kind in NETWORK_TYPES:
         raise NotPermitted(
             f"{path} is on a network file system ({kind}), where several hosts' locks and syncs cannot be relied upon",
@@ -52,7 +52,7 @@ def require_local(path: str) -> None:
         )
 
 
-def _file_system(path: str) -> str | None:
+def file_system(path: str) -> str | None:
     """Return the type of the file system that a real path is on (proc(5), mountinfo); None if it cannot be told."""
     try:
         with open(_MOUNTS, "rb") as file:

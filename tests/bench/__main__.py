@@ -1,0 +1,141 @@
+"""Measure evcli beside its peers, and write RESULTS.md.
+
+Without --only all figures are measured, or, if the last run was broken off, those that it has not come to. A run with
+--quick, or of another size, writes its results into the directory where it measures.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from tests.bench import machine
+from tests.bench.figure import Figure
+from tests.bench.figures.registry import all_figures
+from tests.bench.measuring import measure
+from tests.bench.peers.available import versions
+from tests.bench.place import Bench, Unfit
+from tests.bench.report import named_sizes, overview_rows, read_causes, readme_part, with_part, write_report
+from tests.bench.results import CAUSES, JSON, Results, load, save
+from tests.bench.running import ROOT
+
+FULL: Final = 10_000_000
+QUICK: Final = 50_000
+HERE: Final = Path(__file__).parent
+REPORT: Final = "RESULTS.md"
+
+
+def main() -> int:
+    given = _parser().parse_args()
+    figures = all_figures()
+    if given.list:
+        print(*(f"{figure.name:20} {figure.title}" for figure in figures), sep="\n")
+        return 0
+    if given.readme:
+        readme = ROOT / "README.md"
+        readme.write_text(with_part(readme.read_text(), readme_part((HERE / REPORT).read_text())))
+        return 0
+    unknown = set(given.only or ()) - {figure.name for figure in figures}
+    if unknown:
+        print(f"no figure is called {', '.join(sorted(unknown))}; see --list", file=sys.stderr)
+        return 2
+    try:
+        return run(given, figures)
+    except Unfit as unfit:
+        print(unfit, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, few runs: under a minute, to see that it works"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="measure this figure anew (several times: these)"
+    )
+    parser.add_argument(
+        "--events", type=int, metavar="N", help=f"the longest stream's; {FULL:,}, or {QUICK:,} with --quick"
+    )
+    default = os.environ.get("EVCLI_BENCH_DIR") or os.path.join(tempfile.gettempdir(), "evcli-bench")
+    parser.add_argument("--dir", type=Path, default=Path(default), help="where; else EVCLI_BENCH_DIR, else %(default)s")
+    parser.add_argument("--again", action="store_true", help="begin anew, whatever was measured before")
+    parser.add_argument(
+        "--readme", action="store_true", help="write the README's table from RESULTS.md, and measure nothing"
+    )
+    parser.add_argument("--list", action="store_true", help="name the figures")
+    return parser
+
+
+def run(given: argparse.Namespace, figures: Sequence[Figure]) -> int:
+    """Measure what is to be measured, and write down each figure as soon as it is known.
+
+    Raises:
+        Unfit: If it cannot be measured there.
+    """
+    events = given.events or (QUICK if given.quick else FULL)
+    bench = Bench(given.dir.resolve(), events, lambda what: print(f"  {what}", flush=True))
+    folder = HERE if events == FULL and not given.quick else bench.folder
+    begun = new_results(bench, quick=given.quick)
+    before = load(folder / JSON)
+    results, wanted = plan(begun, None if given.again else before, figures, given.only)
+    start = time.monotonic()
+    for figure in wanted:
+        print(f"{figure.name}:", flush=True)
+        measured = measure(figure, bench, quick=given.quick)
+        results = results._replace(figures=results.figures | {figure.name: measured})
+        results = results._replace(finished=all(each.name in results.figures for each in figures))
+        save(folder / JSON, results)
+        (folder / REPORT).write_text(write_report(results, figures, read_causes(CAUSES)))
+        for row in overview_rows(figure, measured, named_sizes(results.sizes)):
+            print("  " + "; ".join(cell for cell in row if cell), flush=True)
+        for name, why in measured.missing.items():
+            print(f"  {name}: {why}", flush=True)
+        print(f"  {measured.seconds:.1f} s", flush=True)
+    bench.clear()
+    print(f"{len(wanted)} figures in {time.monotonic() - start:.0f} s: {folder / REPORT}")
+    return 0
+
+
+def new_results(bench: Bench, *, quick: bool) -> Results:
+    """Return results with nothing measured yet."""
+    return Results(
+        machine=machine.describe(bench.file_system),
+        versions=versions(),
+        commit=machine.commit(),
+        code=machine.code_digest(),
+        day=datetime.now(UTC).date().isoformat(),
+        sizes=bench.sizes._asdict(),
+        quick=quick,
+        finished=False,
+        figures={},
+    )
+
+
+def plan(
+    begun: Results, before: Results | None, figures: Sequence[Figure], only: Sequence[str] | None
+) -> tuple[Results, list[Figure]]:
+    """Return the results to go on with, and the figures to measure.
+
+    Raises:
+        Unfit: If single figures are asked for, and the others are of another machine or size.
+    """
+    if before is not None and not begun.same_run(before):
+        if only:
+            raise Unfit("the other results are of another machine or size: measure all of it, with --again")
+        before = None
+    if only:
+        kept = begun._replace(figures=before.figures) if before else begun
+        return kept, [figure for figure in figures if figure.name in only]
+    if before is None or before.finished or before.code != begun.code:
+        return begun, list(figures)
+    return before, [figure for figure in figures if figure.name not in before.figures]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

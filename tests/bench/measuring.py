@@ -1,0 +1,42 @@
+"""Measuring one figure: its sides take turns, so that what the machine does besides falls on all of them alike."""
+
+import time
+from collections.abc import Sequence
+
+from tests.bench.figure import Figure, Measured, Side, Values, rotated
+from tests.bench.place import Bench
+from tests.bench.running import SideFailed
+
+
+def measure(figure: Figure, bench: Bench, *, quick: bool) -> Measured:
+    """Measure a figure: a round of all sides as often as it says, as long as there is time; at least one.
+
+    A side that is not there, or fails, is told of instead, and what was measured of it before is left out.
+    """
+    start = time.monotonic()
+    try:
+        sides = figure.sides(bench)
+    except SideFailed as failed:
+        return Measured({}, {"all": str(failed)}, time.monotonic() - start)
+    missing = {side.name: side.hindrance for side in sides if side.hindrance is not None}
+    present = [side for side in sides if side.hindrance is None]
+    runs: dict[str, list[float]] = {side.name: [] for side in present}
+    begun = time.monotonic()
+    for number in range(figure.runs.quick if quick else figure.runs.full):
+        if number and time.monotonic() - begun > figure.seconds:
+            break
+        measure_round(rotated(present, number), runs, missing)
+    policies = {side.name: side.policy for side in present}
+    values = {name: Values(policies[name], found) for name, found in runs.items() if name not in missing}
+    return Measured(values, missing, time.monotonic() - start)
+
+
+def measure_round(sides: Sequence[Side], runs: dict[str, list[float]], missing: dict[str, str]) -> None:
+    """Measure every side once that has not failed before."""
+    for side in sides:
+        if side.name in missing:
+            continue
+        try:
+            runs[side.name].append(side.measure())
+        except (SideFailed, OSError, ValueError) as failed:
+            missing[side.name] = f"failed: {' '.join(str(failed).split())}"
