@@ -37,8 +37,7 @@ def main() -> int:
         print(*(f"{figure.name:20} {figure.title}" for figure in figures), sep="\n")
         return 0
     if given.readme:
-        readme = ROOT / "README.md"
-        readme.write_text(with_part(readme.read_text(), readme_part((HERE / REPORT).read_text())))
+        write_readme(figures)
         return 0
     unknown = set(given.only or ()) - {figure.name for figure in figures}
     if unknown:
@@ -49,6 +48,19 @@ def main() -> int:
     except Unfit as unfit:
         print(unfit, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("broken off; the same command goes on with the figures that are missing", file=sys.stderr)
+        return 130
+
+
+def write_readme(figures: Sequence[Figure]) -> None:
+    """Write RESULTS.md anew from the raw numbers and the causes, and the README's table from it."""
+    results = load(HERE / JSON)
+    if results is None:
+        raise SystemExit(f"there is no {HERE / JSON}: measure first")
+    report, readme = write_report(results, figures, read_causes(CAUSES)), ROOT / "README.md"
+    (HERE / REPORT).write_text(report)
+    readme.write_text(with_part(readme.read_text(), readme_part(report)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dir", type=Path, default=Path(default), help="where; else EVCLI_BENCH_DIR, else %(default)s")
     parser.add_argument("--again", action="store_true", help="begin anew, whatever was measured before")
     parser.add_argument(
-        "--readme", action="store_true", help="write the README's table from RESULTS.md, and measure nothing"
+        "--readme",
+        action="store_true",
+        help="write RESULTS.md from results.json and causes.toml, and the README's table from it; measure nothing",
     )
     parser.add_argument("--list", action="store_true", help="name the figures")
     return parser
@@ -85,13 +99,13 @@ def run(given: argparse.Namespace, figures: Sequence[Figure]) -> int:
     before = load(folder / JSON)
     results, wanted = plan(begun, None if given.again else before, figures, given.only)
     start = time.monotonic()
+    _write_down(folder, results, figures)
     for figure in wanted:
         print(f"{figure.name}:", flush=True)
         measured = measure(figure, bench, quick=given.quick)
         results = results._replace(figures=results.figures | {figure.name: measured})
         results = results._replace(finished=all(each.name in results.figures for each in figures))
-        save(folder / JSON, results)
-        (folder / REPORT).write_text(write_report(results, figures, read_causes(CAUSES)))
+        _write_down(folder, results, figures)
         for row in overview_rows(figure, measured, named_sizes(results.sizes)):
             print("  " + "; ".join(cell for cell in row if cell), flush=True)
         for name, why in measured.missing.items():
@@ -99,7 +113,13 @@ def run(given: argparse.Namespace, figures: Sequence[Figure]) -> int:
         print(f"  {measured.seconds:.1f} s", flush=True)
     bench.clear()
     print(f"{len(wanted)} figures in {time.monotonic() - start:.0f} s: {folder / REPORT}")
+    print(f"the next run goes on with the stores in {bench.folder}; remove it if there will be none")
     return 0
+
+
+def _write_down(folder: Path, results: Results, figures: Sequence[Figure]) -> None:
+    save(folder / JSON, results)
+    (folder / REPORT).write_text(write_report(results, figures, read_causes(CAUSES)))
 
 
 def new_results(bench: Bench, *, quick: bool) -> Results:
@@ -107,7 +127,6 @@ def new_results(bench: Bench, *, quick: bool) -> Results:
     return Results(
         machine=machine.describe(bench.file_system),
         versions=versions(),
-        commit=machine.commit(),
         code=machine.code_digest(),
         day=datetime.now(UTC).date().isoformat(),
         sizes=bench.sizes._asdict(),

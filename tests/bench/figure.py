@@ -56,7 +56,8 @@ class Runs(NamedTuple):
 class Figure(NamedTuple):
     """A figure: what is measured, in which unit, what is to be reached, and what makes the sides.
 
-    ``title`` and ``how`` may name sizes: ``{long}``. ``seconds`` is what it takes at most, about; no round begins later.
+    ``title`` and ``how`` may name sizes: ``{long}``. No round begins
+    when the rounds before took ``seconds``.
     """
 
     name: str
@@ -81,11 +82,12 @@ class Values(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A figure's raw numbers: each side's, why others have none, and the seconds that it took altogether."""
+    """A figure's raw numbers: each side's, why others have none, the seconds that it took altogether, of which evcli."""
 
     sides: dict[str, Values]
     missing: dict[str, str]
     seconds: float
+    commit: str
 
 
 class Verdict(NamedTuple):

@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from typing import Final
 
+from tests.bench import machine
 from tests.bench.figure import Figure, Measured, Side, Values, rotated
 from tests.bench.place import Bench
 from tests.bench.running import SideFailed
+
+QUICK_SECONDS: Final = 2.0
 
 
 def measure(figure: Figure, bench: Bench, *, quick: bool) -> Measured:
@@ -17,18 +21,18 @@ def measure(figure: Figure, bench: Bench, *, quick: bool) -> Measured:
     try:
         sides = figure.sides(bench)
     except SideFailed as failed:
-        return Measured({}, {"all": str(failed)}, time.monotonic() - start)
+        return Measured({}, {"all of it": str(failed)}, time.monotonic() - start, machine.commit())
     missing = {side.name: side.hindrance for side in sides if side.hindrance is not None}
     present = [side for side in sides if side.hindrance is None]
     runs: dict[str, list[float]] = {side.name: [] for side in present}
-    begun = time.monotonic()
+    begun, most = time.monotonic(), QUICK_SECONDS if quick else figure.seconds
     for number in range(figure.runs.quick if quick else figure.runs.full):
-        if number and time.monotonic() - begun > figure.seconds:
+        if number and time.monotonic() - begun > most:
             break
         measure_round(rotated(present, number), runs, missing)
     policies = {side.name: side.policy for side in present}
     values = {name: Values(policies[name], found) for name, found in runs.items() if name not in missing}
-    return Measured(values, missing, time.monotonic() - start)
+    return Measured(values, missing, time.monotonic() - start, machine.commit())
 
 
 def measure_round(sides: Sequence[Side], runs: dict[str, list[float]], missing: dict[str, str]) -> None:

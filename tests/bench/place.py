@@ -17,6 +17,7 @@ from tests.bench.running import SideFailed, peak, timed
 
 STREAM: Final = "ledger"
 _IN_MEMORY: Final = {"tmpfs", "ramfs", "devtmpfs"}
+_BYTES_PER_EVENT: Final = 1_000
 _SCRIPT: Final = "returns_at_once"
 
 
@@ -41,7 +42,7 @@ class Sizes(NamedTuple):
         return cls(
             long=events,
             view=max(10_000, events // 10),
-            fold=max(20_000, events // 20),
+            fold=max(100_000, events // 20),
             bulk=max(20_000, events // 50),
             streams=min(1_000, max(100, events // 1_000)),
             each=max(100, events // 20_000),
@@ -75,7 +76,7 @@ class Bench:
         say: What tells the user what is being made.
 
     Raises:
-        Unfit: If the directory is not on a real, local disk.
+        Unfit: If the directory is not on a real, local disk, or that disk has no room.
     """
 
     def __init__(self, folder: Path, events: int, say: Callable[[str], None] = lambda _: None) -> None:
@@ -84,6 +85,7 @@ class Bench:
         self._say = say
         self.file_system = require_disk(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        require_room(folder, events)
         self.scratch = folder / "scratch"
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
@@ -143,7 +145,8 @@ class Bench:
             made = self.setting(folder)
             command = [evcli(), "append", *([] if streams else [STREAM]), "--from", str(source), "-q"]
             most, seconds = peak(command, made.env)
-            source.unlink()  # a large file, and quickly made again
+            if count > self.sizes.view:
+                source.unlink()  # a large file, and quickly made again
             (folder / "made.json").write_text(json.dumps({"peak": most, "seconds": seconds}))
         return self._setting(folder)
 
@@ -202,6 +205,19 @@ def require_disk(folder: Path) -> str:
             f"{folder} is on {kind}, where durability costs nothing, or something else; give another with --dir"
         )
     return kind
+
+
+def require_room(folder: Path, events: int) -> None:
+    """Do nothing if there is room for everything that is made of so many events: 1,000 bytes for each.
+
+    Raises:
+        Unfit: If there is not.
+    """
+    there = next(folder.glob(f"store-{events}-0/made.json"), None)
+    free = shutil.disk_usage(folder).free
+    if there is None and free < events * _BYTES_PER_EVENT:
+        needed = events * _BYTES_PER_EVENT / 1e9
+        raise Unfit(f"{folder} has {free / 1e9:.1f} GB free, and {needed:.1f} GB may be needed; ask for fewer --events")
 
 
 def _ask_the_system(folder: Path) -> str | None:

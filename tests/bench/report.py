@@ -30,7 +30,7 @@ def write_report(results: Results, figures: Sequence[Figure], causes: Mapping[st
     rows = [row for figure in figures for row in overview_rows(figure, results.figures.get(figure.name), sizes)]
     parts = [_PREFACE, *_circumstances(results), f"{OVERVIEW}\n{texts.table(_HEADER, rows)}", "## One by one\n"]
     for figure in figures:
-        parts += _section(figure, results.figures.get(figure.name), sizes, causes.get(figure.name))
+        parts += _section(figure, results.figures.get(figure.name), sizes, causes.get(figure.name), quick=results.quick)
     if causes.get("notes"):
         parts += ["## Notes\n", causes["notes"].strip() + "\n"]
     return "\n".join(parts)
@@ -78,7 +78,8 @@ def _circumstances(results: Results) -> Iterator[str]:
     quick = " A quick run: too few of them to rest anything on." if results.quick else ""
     unfinished = "" if results.finished else " Not all figures are measured yet."
     yield f"{_machine_line(results)}\n"
-    yield f"Begun on {results.day}, with evcli at commit {results.commit}.{quick}{unfinished}\n"
+    minutes = sum(measured.seconds for measured in results.figures.values()) / 60
+    yield f"Begun on {results.day}; all of it took {minutes:.0f} minutes.{quick}{unfinished}\n"
     yield f"Versions: {', '.join(f'{name} {version}' for name, version in results.versions.items())}.\n"
 
 
@@ -90,7 +91,9 @@ def _machine_line(results: Results) -> str:
     )
 
 
-def _section(figure: Figure, measured: Measured | None, sizes: Mapping[str, str], cause: str | None) -> Iterator[str]:
+def _section(
+    figure: Figure, measured: Measured | None, sizes: Mapping[str, str], cause: str | None, *, quick: bool
+) -> Iterator[str]:
     yield f"### {figure.name}: {figure.title.format(**sizes)}\n"
     yield f"{figure.how.format(**sizes)}\n"
     if measured is None:
@@ -106,15 +109,15 @@ def _section(figure: Figure, measured: Measured | None, sizes: Mapping[str, str]
         if verdict is None:
             continue
         reached = texts.value(limit, verdict, figure.unit)
-        of = f" of {limit.against}" if limit.against else ""
+        of = f" {limit.against}" if limit.against else ""
         spread = texts.spread(limit, verdict, figure.unit)
         result = "reached" if verdict.kept else "missed"
-        line = f"- {limit.side}: {reached}{of} ({spread}); {texts.bound(limit, figure.unit)} is {result}."
+        line = f"- {limit.side}: {reached}{of} ({spread}). {texts.bound(limit, figure.unit)} is {result}."
         missed += [] if verdict.kept else [limit]
         yield f"{line}\n"
-    if missed or cause:
+    if cause or (missed and not quick):
         yield f"**Cause**: {cause.strip() if cause else 'not found out yet; it belongs into causes.toml.'}\n"
-    yield f"This figure took {measured.seconds:.0f} s.\n"
+    yield f"This took {measured.seconds:.0f} s, with evcli at commit {measured.commit}.\n"
 
 
 def _side_table(figure: Figure, measured: Measured) -> str:

@@ -12,14 +12,14 @@ CAUSES: Final = Path(__file__).parent / "causes.toml"
 
 
 class Results(NamedTuple):
-    """What was measured so far, of which evcli, where, and in which sizes.
+    """What was measured so far, where, and in which sizes.
 
-    ``finished``: nothing is left to be measured; the next run begins anew. ``day`` is when it began.
+    ``code`` is a hash of evcli's code, ``day`` when it began. ``finished``: nothing is left to be measured, and the next
+    run begins anew.
     """
 
     machine: dict[str, str]
     versions: dict[str, str]
-    commit: str
     code: str
     day: str
     sizes: dict[str, int]
@@ -52,7 +52,7 @@ def save(path: Path, results: Results) -> None:
 
 def _measured(raw: Mapping[str, Any]) -> Measured:
     sides = {name: Values(side["policy"], side["runs"]) for name, side in raw["sides"].items()}
-    return Measured(sides, raw["missing"], raw["seconds"])
+    return Measured(sides, raw["missing"], raw["seconds"], raw["commit"])
 
 
 def _raw(measured: Measured) -> dict[str, Any]:
@@ -60,4 +60,4 @@ def _raw(measured: Measured) -> dict[str, Any]:
         name: {"policy": policy, "runs": [float(f"{run:.6g}") for run in runs]}
         for name, (policy, runs) in measured.sides.items()
     }
-    return {"sides": sides, "missing": measured.missing, "seconds": round(measured.seconds, 1)}
+    return measured._asdict() | {"sides": sides, "seconds": round(measured.seconds, 1)}

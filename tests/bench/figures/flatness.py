@@ -27,17 +27,17 @@ def two_sides(long: Setting, short: Setting, policy: str, *command: str) -> Sequ
 
 
 def append_sides(bench: Bench) -> Sequence[Side]:
-    long, short = bench.store(bench.sizes.long), bench.store(SHORT_EVENTS)
+    long, short = bench.store(bench.sizes.long), bench.store(SHORT_EVENTS, anew=True)
     return two_sides(long, short, EVCLI_POLICY, "append", STREAM, "card.used", DATA)
 
 
 def query_state_sides(bench: Bench) -> Sequence[Side]:
-    long, short = bench.store(bench.sizes.long), bench.store(SHORT_EVENTS)
+    long, short = bench.store(bench.sizes.long), bench.store(SHORT_EVENTS, anew=True)
     return two_sides(long, short, NOTHING, "query", "state", STREAM)
 
 
 def query_get_sides(bench: Bench) -> Sequence[Side]:
-    long, short = bench.store(bench.sizes.long), bench.store(SHORT_EVENTS)
+    long, short = bench.store(bench.sizes.long), bench.store(SHORT_EVENTS, anew=True)
     bench.view(long, "balances"), bench.view(short, "balances")
     return two_sides(long, short, NOTHING, "query", "get", "balances", _KEY)
 

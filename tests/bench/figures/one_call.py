@@ -23,7 +23,7 @@ _RUNS: Final = Runs(full=40, quick=5)
 
 
 def append_sides(bench: Bench) -> Sequence[Side]:
-    setting = bench.store(10)
+    setting = bench.store(10, anew=True)
     database = str(emptied(bench, "sqlite3") / "events.db")
     with sqlite3.connect(database) as connection:
         connection.execute("pragma journal_mode = wal")
@@ -81,14 +81,14 @@ def sync_block(bench: Bench) -> float:
 
 
 def query_state_sides(bench: Bench) -> Sequence[Side]:
-    setting = bench.store(10)
+    setting = bench.store(10, anew=True)
     command = [evcli(), "query", "state", STREAM]
     timed(command, setting.env)
     return [Side("evcli query state", NOTHING, lambda: timed(command, setting.env)), *floor_sides(bench)]
 
 
 def query_get_sides(bench: Bench) -> Sequence[Side]:
-    setting = bench.view(bench.store(10), "balances")
+    setting = bench.view(bench.store(10, anew=True), "balances")
     command = [evcli(), "query", "get", "balances", "acc-01143"]
     database = str(emptied(bench, "sqlite3") / "rows.db")
     with sqlite3.connect(database) as connection:
@@ -148,7 +148,7 @@ FIGURES: Final = (
     Figure(
         "help",
         "`evcli --help`, completion",
-        "Nothing else is asked of it.",
+        "Whole processes, with a pipe for their output.",
         "seconds",
         (
             at_most(8.0, "evcli --help", of=PYTHON),

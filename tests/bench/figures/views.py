@@ -1,6 +1,6 @@
 """Views: rebuilding one, and catching one up, whatever its size."""
 
-import itertools
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,6 +15,8 @@ from tests.bench.running import peer_seconds, timed
 REBUILD: Final = "evcli view rebuild"
 STREAMS: Final = 100
 FEW: Final = 1_000
+MANY_ROWS: Final = "a view of many rows"
+FEW_ROWS: Final = "a view of 1,000 rows"
 REBUILT_POLICY: Final = "no syncs while it is built: a cache, which is made anew if it is lost"
 CAUGHT_UP_POLICY: Final = "WAL, synchronous = NORMAL: a cache, which is made anew if it is lost"
 
@@ -50,22 +52,17 @@ def rebuild_sides(bench: Bench) -> Sequence[Side]:
 
 def catch_up_sides(bench: Bench) -> Sequence[Side]:
     def catching_up(setting: Setting) -> Callable[[], float]:
-        numbers = itertools.count()
-
         def measure() -> float:
-            key = f"new-{next(numbers):09}"
+            key = f"new-{time.time_ns()}"
             data = DATA.replace("ref-0000000007", key)
             timed([evcli(), "append", stream_name(0), "card.used", data, "-q"], setting.env)
             return timed([evcli(), "query", "get", "refs", key], setting.env)
 
         return measure
 
-    def side(count: int) -> Side:
-        setting = bench.view(bench.store(count, STREAMS), "refs")
-        return Side(f"a view of {count:,} rows", CAUGHT_UP_POLICY, catching_up(setting))
-
-    many, few = side(bench.sizes.view), side(FEW)
-    return [many._replace(name="a view of many rows"), few._replace(name="a view of 1,000 rows")]
+    many = bench.view(bench.store(bench.sizes.view, STREAMS), "refs")
+    few = bench.view(bench.store(FEW, STREAMS, anew=True), "refs")
+    return [Side(MANY_ROWS, CAUGHT_UP_POLICY, catching_up(many)), Side(FEW_ROWS, CAUGHT_UP_POLICY, catching_up(few))]
 
 
 FIGURES: Final = (
@@ -84,7 +81,7 @@ FIGURES: Final = (
         "catching a view up by 1 event at {view} rows, against 1,000",
         "`evcli query get` of the row that the event, appended right before, has made.",
         "seconds",
-        (at_most(1.2, "a view of many rows", of="a view of 1,000 rows"),),
+        (at_most(1.2, MANY_ROWS, of=FEW_ROWS),),
         catch_up_sides,
         Runs(full=20, quick=3),
         180.0,

@@ -10,7 +10,7 @@ from tests.bench.peers.serving import free_port, serving
 from tests.bench.place import Bench
 from tests.bench.running import peer_seconds, timed
 
-UMADB_POLICY: Final = "fdatasync, twice for each append (seen with strace)"
+UMADB_POLICY: Final = "fdatasync, twice for each append"
 NATS_POLICY: Final = "sync_interval: always (fsync after each message)"
 REDIS_POLICY: Final = "appendfsync always (fdatasync after each command)"
 SQLITE_POLICY: Final = "WAL, synchronous = FULL (fdatasync of the log for each transaction)"
