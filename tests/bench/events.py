@@ -67,7 +67,7 @@ def line(number: int, stream: str | None = None) -> str:
     """Return the event of that number, from 0, as a line for ``evcli append --from``.
 
     >>> len(line(7))
-    189
+    187
     """
     named = f'"stream":"{stream}",' if stream else ""
     mixed = number * 2_654_435_761 % (1 << 32)

@@ -1,5 +1,6 @@
 """Measuring one figure: its sides take turns, so that what the machine does besides falls on all of them alike."""
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -10,6 +11,7 @@ from tests.bench.place import Bench
 from tests.bench.running import SideFailed
 
 QUICK_SECONDS: Final = 2.0
+_FOLDERS: Final = re.compile(r"(?<![\w.])/(?:[^\s/'\":,;]+/)*(?=[^\s/])")
 
 
 def measure(figure: Figure, bench: Bench, *, quick: bool) -> Measured:
@@ -21,7 +23,7 @@ def measure(figure: Figure, bench: Bench, *, quick: bool) -> Measured:
     try:
         sides = figure.sides(bench)
     except SideFailed as failed:
-        return Measured({}, {"all of it": str(failed)}, time.monotonic() - start, machine.commit())
+        return Measured({}, {"all of it": without_folders(str(failed))}, time.monotonic() - start, machine.commit())
     missing = {side.name: side.hindrance for side in sides if side.hindrance is not None}
     present = [side for side in sides if side.hindrance is None]
     runs: dict[str, list[float]] = {side.name: [] for side in present}
@@ -43,4 +45,13 @@ def measure_round(sides: Sequence[Side], runs: dict[str, list[float]], missing: 
         try:
             runs[side.name].append(side.measure())
         except (SideFailed, OSError, ValueError) as failed:
-            missing[side.name] = f"failed: {' '.join(str(failed).split())}"
+            missing[side.name] = f"failed: {without_folders(str(failed))}"
+
+
+def without_folders(text: str) -> str:
+    """Return a message on one line, of absolute paths only the last part: it is for the report.
+
+    >>> without_folders("cannot open '/tmp/bench/scratch/log':\\n no such file")
+    "cannot open 'log': no such file"
+    """
+    return _FOLDERS.sub("", " ".join(text.split()))

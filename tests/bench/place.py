@@ -17,7 +17,7 @@ from tests.bench.running import SideFailed, peak, timed
 
 STREAM: Final = "ledger"
 _IN_MEMORY: Final = {"tmpfs", "ramfs", "devtmpfs"}
-_BYTES_PER_EVENT: Final = 1_000
+_BYTES_PER_EVENT: Final = 600
 _SCRIPT: Final = "returns_at_once"
 
 
@@ -42,7 +42,7 @@ class Sizes(NamedTuple):
         return cls(
             long=events,
             view=max(10_000, events // 10),
-            fold=max(100_000, events // 20),
+            fold=max(60_000, events // 20),
             bulk=max(20_000, events // 50),
             streams=min(1_000, max(100, events // 1_000)),
             each=max(100, events // 20_000),
@@ -208,7 +208,7 @@ def require_disk(folder: Path) -> str:
 
 
 def require_room(folder: Path, events: int) -> None:
-    """Do nothing if there is room for everything that is made of so many events: 1,000 bytes for each.
+    """Do nothing if there is room for everything that is made of so many events: 600 bytes for each.
 
     Raises:
         Unfit: If there is not.

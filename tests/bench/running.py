@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 ROOT: Final = Path(__file__).parent.parent.parent
-MOST_SECONDS: Final = 900.0
+MOST_SECONDS: Final = 1800.0
 # In a small process of its own: a child begins with the memory of the process that it comes from.
 _PEAK: Final = """
 import os, sys

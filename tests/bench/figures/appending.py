@@ -3,10 +3,11 @@
 import subprocess
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from tests.bench.figure import Figure, Runs, Side, at_least
-from tests.bench.figures.one_call import EVCLI_POLICY, sync_block
+from tests.bench.figures.one_call import BLOCKS, EVCLI_POLICY, sync_block
 from tests.bench.peers.appending import eventsourcing, nats, redis, sqlite, sqlite_utils, umadb
 from tests.bench.place import STREAM, Bench, evcli
 from tests.bench.running import ROOT, SideFailed, bounded, timed
@@ -49,6 +50,11 @@ def from_file(bench: Bench, count: int) -> float:
         return count / timed([evcli(), "append", STREAM, "--from", source, "-q"], setting.env)
 
 
+def synced_blocks(bench: Bench, count: int, flags: int) -> float:
+    """Write as many blocks, each synced before the next one; blocks/s."""
+    return count / sum(sync_block(bench, flags) for _ in range(count))
+
+
 def coprocess_sides(bench: Bench) -> Sequence[Side]:
     count = bench.sizes.single
     return [
@@ -58,7 +64,7 @@ def coprocess_sides(bench: Bench) -> Sequence[Side]:
         redis(bench, count),
         sqlite(bench, count, 1),
         eventsourcing(bench, count, 1),
-        Side("fdatasync of one block", "fdatasync", lambda: count / sum(sync_block(bench) for _ in range(count))),
+        *(Side(name, "fdatasync", partial(synced_blocks, bench, count, flags)) for name, flags in BLOCKS.items()),
     ]
 
 

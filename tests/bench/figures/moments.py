@@ -16,9 +16,8 @@ from tests.bench.running import SideFailed, printed, timed
 
 UNTIL: Final = "evcli query state --until T"
 BEYOND: Final = "bytes read beyond T"
-_READ: Final = re.compile(
-    r"(pread64|preadv2?|readv?)\(\d+<(?P<path>[^>]*)>.*?(?:, (?P<offset>\d+))?\) *= (?P<count>\d+)$"
-)
+_READ: Final = re.compile(r"pread(?:64|v)\(.*, \d+, (\d+)\) *= (\d+)$")
+_READ_NOTHING: Final = re.compile(r"read[v64]*\(.*\) *= 0$")
 
 
 def query_sides(bench: Bench) -> Sequence[Side]:
@@ -81,11 +80,12 @@ def reads_of(trace: Path, file: Path) -> Iterator[tuple[int, int]]:
         for call in seen:
             if f"<{file}>" not in call:
                 continue
+            if _READ_NOTHING.search(call.rstrip()):
+                continue
             found = _READ.search(call.rstrip())
-            if found is None or (found["offset"] is None and int(found["count"])):
+            if found is None:
                 raise SideFailed(f"it cannot be told which bytes this reads: {call.strip()[-200:]}")
-            if found["offset"] is not None:
-                yield int(found["offset"]), int(found["count"])
+            yield int(found[1]), int(found[2])
 
 
 def end_of(setting: Setting, moment: str) -> int:

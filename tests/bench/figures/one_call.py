@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from tests.bench.events import line
@@ -19,6 +20,8 @@ NOTHING: Final = "writes nothing"
 SCRIPT: Final = "a console script that returns at once"
 PYTHON: Final = "python -c pass"
 DATA: Final = line(7).partition('"data":')[2].removesuffix("}\n")
+BLOCKS: Final = {"fdatasync of one block": os.O_APPEND, "fdatasync of one block, in place": 0}
+"""The physical floor of a durable write: at the end of a file, which makes it longer, and over what was there before."""
 _RUNS: Final = Runs(full=40, quick=5)
 
 
@@ -43,7 +46,7 @@ def append_sides(bench: Bench) -> Sequence[Side]:
             lambda: timed([evcli(), "append", STREAM, "card.used", DATA], setting.env),
         ),
         *floor_sides(bench),
-        Side("fdatasync of one block", "fdatasync", lambda: sync_block(bench)),
+        *(Side(name, "fdatasync", partial(sync_block, bench, flags)) for name, flags in BLOCKS.items()),
         Side(
             "sqlite3, one insert",
             SQLITE_POLICY,
@@ -68,9 +71,9 @@ def floor_sides(bench: Bench) -> list[Side]:
     ]
 
 
-def sync_block(bench: Bench) -> float:
-    """Write a block at the end of a file and wait until it is on the disk; return the seconds."""
-    fd = os.open(bench.scratch / "block", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def sync_block(bench: Bench, flags: int) -> float:
+    """Write a block and wait until it is on the disk; return the seconds."""
+    fd = os.open(bench.scratch / f"block-{flags}", os.O_WRONLY | os.O_CREAT | flags)
     try:
         start = time.perf_counter()
         os.write(fd, b"x" * 4096)
