@@ -6,6 +6,7 @@ Without --only all figures are measured, or, if the last run was broken off, tho
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ from tests.bench.figure import Figure
 from tests.bench.figures.registry import all_figures
 from tests.bench.measuring import measure
 from tests.bench.peers.available import versions
-from tests.bench.place import Bench, Unfit
+from tests.bench.place import Bench, Sizes, Unfit
 from tests.bench.report import named_sizes, overview_rows, read_causes, readme_part, with_part, write_report
 from tests.bench.results import CAUSES, JSON, Results, load, save
 from tests.bench.running import ROOT
@@ -34,7 +35,7 @@ def main() -> int:
     given = _parser().parse_args()
     figures = all_figures()
     if given.list:
-        print(*(f"{figure.name:20} {figure.title}" for figure in figures), sep="\n")
+        print_names(figures)
         return 0
     if given.readme:
         write_readme(figures)
@@ -43,6 +44,8 @@ def main() -> int:
     if unknown:
         print(f"no figure is called {', '.join(sorted(unknown))}; see --list", file=sys.stderr)
         return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # servers are ended then too
     try:
         return run(given, figures)
     except Unfit as unfit:
@@ -51,6 +54,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print("broken off; the same command goes on with the figures that are missing", file=sys.stderr)
         return 130
+
+
+def print_names(figures: Sequence[Figure]) -> None:
+    """Print what figures there are, and what each of them took the last time, in seconds."""
+    sizes, before = named_sizes(Sizes.of(FULL)._asdict()), load(HERE / JSON)
+    for figure in figures:
+        measured = before.figures.get(figure.name) if before else None
+        spent = f"{measured.seconds:.0f} s" if measured else "?"
+        print(f"{figure.name:20} {spent:>6}  {figure.title.format(**sizes)}")
 
 
 def write_readme(figures: Sequence[Figure]) -> None:
@@ -82,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write RESULTS.md from results.json and causes.toml, and the README's table from it; measure nothing",
     )
-    parser.add_argument("--list", action="store_true", help="name the figures")
+    parser.add_argument("--list", action="store_true", help="name the figures, with what each took the last time")
     return parser
 
 
@@ -145,7 +157,7 @@ def plan(
         Unfit: If single figures are asked for, and the others are of another machine or size.
     """
     if before is not None and not begun.same_run(before):
-        if only:
+        if only and not begun.quick:
             raise Unfit("the other results are of another machine or size: measure all of it, with --again")
         before = None
     if only:

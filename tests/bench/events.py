@@ -12,6 +12,7 @@ _LINE: Final = (
     '"by":"teller-%03d","note":"booked at the counter of branch %03d, receipt on paper"}}\n'
 )
 _CHUNK: Final = 10_000
+_TOGETHER: Final = 100
 
 LEDGER: Final = """\
 initial = {"balance": 0, "count": 0}
@@ -76,9 +77,9 @@ def line(number: int, stream: str | None = None) -> str:
 
 
 def lines(count: int, streams: int = 0) -> Iterator[str]:
-    """Yield the first ``count`` events, spread in turn over as many streams; of 0 they name none."""
+    """Yield the first ``count`` events, 100 at a time for each of as many streams in turn; of 0 they name none."""
     for number in range(count):
-        yield line(number, stream_name(number % streams) if streams else None)
+        yield line(number, stream_name(number // _TOGETHER % streams) if streams else None)
 
 
 def stream_name(number: int) -> str:

@@ -130,7 +130,7 @@ class Bench:
             shutil.rmtree(folder, ignore_errors=True)
 
     def store(self, count: int, streams: int = 0, *, anew: bool = False) -> Setting:
-        """Return a store of the first ``count`` events, in one stream or in turn in as many; make it if need be, or ``anew``.
+        """Return a store of the first ``count`` events, in one stream or spread over several; make it if need be, or ``anew``.
 
         What making it took is in its notes: ``seconds``, and ``peak``, the most bytes of memory.
 

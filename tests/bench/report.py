@@ -157,7 +157,7 @@ def readme_part(report: str) -> str:
     machine = next(line for line in report.splitlines() if line.startswith("Measured on "))
     quick = " In a quick run: too few of them to rest anything on." if "A quick run" in report else ""
     shown = texts.table(_HEADER, measured)
-    return f"{BEGIN}{shown}\n{machine}{quick} When who syncs: {policies(report, compared)}.\n{END}"
+    return f"{BEGIN}{shown}\n{machine}{quick} Durability: {policies(report, compared)}.\n{END}"
 
 
 def policies(report: str, compared: Sequence[str]) -> str:

@@ -148,7 +148,7 @@ FIGURES: Final = (
     Figure(
         "replay-cores",
         "`replay '**'` over {streams} streams",
-        "{each} events in each stream, Python reducer; whole processes, kept to their cores.",
+        "{each} events in each stream, Python reducer; whole processes, kept to one core or to two.",
         "events/s",
         (at_least(1.7, "with 2 cores", of="with 1 core"),),
         cores_sides,

@@ -69,7 +69,7 @@ FIGURES: Final = (
     Figure(
         "rebuild",
         "rebuild of a declarative view over {view} events in 100 streams",
-        "One row an account, 10,000 of them; the whole process. The script checks nothing and keeps all rows in memory.",
+        "Streams come in turn, 100 events each. One row an account, 10,000 of them; the whole process. The script checks nothing and keeps all rows in memory.",
         "events/s",
         (at_least(200_000, REBUILD),),
         rebuild_sides,
