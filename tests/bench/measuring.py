@@ -10,7 +10,7 @@ from tests.bench.figure import Figure, Measured, Side, Values, rotated
 from tests.bench.place import Bench
 from tests.bench.running import SideFailed
 
-QUICK_SECONDS: Final = 2.0
+QUICK_SECONDS: Final = 1.0
 _FOLDERS: Final = re.compile(r"(?<![\w.])/(?:[^\s/'\":,;]+/)*(?=[^\s/])")
 
 

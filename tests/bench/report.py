@@ -80,7 +80,7 @@ def _circumstances(results: Results) -> Iterator[str]:
     unfinished = "" if results.finished else " Not all figures are measured yet."
     yield f"{_machine_line(results)}\n"
     minutes = sum(measured.seconds for measured in results.figures.values()) / 60
-    yield f"Begun on {results.day}; all of it took {minutes:.0f} minutes.{quick}{unfinished}\n"
+    yield f"Begun on {results.day}; {minutes:.0f} minutes in all.{quick}{unfinished}\n"
     yield f"Versions: {', '.join(f'{name} {version}' for name, version in results.versions.items())}.\n"
 
 
