@@ -67,7 +67,7 @@ class Figure(NamedTuple):
     limits: tuple[Limit, ...]
     sides: Callable[["Bench"], Sequence[Side]]
     runs: Runs
-    seconds: float = 90.0
+    seconds: float = 60.0
 
 
 class Values(NamedTuple):

@@ -12,7 +12,7 @@ from tests.bench.running import timed
 LONG: Final = "on the long stream"
 SHORT: Final = "on the short stream"
 SHORT_EVENTS: Final = 10
-_RUNS: Final = Runs(full=40, quick=5)
+_RUNS: Final = Runs(full=25, quick=5)
 _KEY: Final = line(7).partition('"account":"')[2].partition('"')[0]
 
 

@@ -22,7 +22,7 @@ PYTHON: Final = "python -c pass"
 DATA: Final = line(7).partition('"data":')[2].removesuffix("}\n")
 BLOCKS: Final = {"fdatasync of one block": os.O_APPEND, "fdatasync of one block, in place": 0}
 """The physical floor of a durable write: at the end of a file, which makes it longer, and over what was there before."""
-_RUNS: Final = Runs(full=40, quick=5)
+_RUNS: Final = Runs(full=25, quick=5)
 
 
 def append_sides(bench: Bench) -> Sequence[Side]:

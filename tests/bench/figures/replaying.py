@@ -134,7 +134,7 @@ FIGURES: Final = (
         ),
         replay_sides,
         _RUNS,
-        150.0,
+        120.0,
     ),
     Figure(
         "replay-types",

@@ -74,7 +74,7 @@ FIGURES: Final = (
         (at_least(200_000, REBUILD),),
         rebuild_sides,
         Runs(full=3, quick=1),
-        180.0,
+        120.0,
     ),
     Figure(
         "catch-up",
