@@ -234,6 +234,8 @@ class Store(StoreReader):
         from evcli.deciding import deciding_by
 
         if decider is None:
+            if not self.config.path and not self.exists:
+                self.log.id  # noqa: B018 (raises: there is no store that an evcli.toml could belong to)
             definition = self.config.decider_for(check_writable(stream))
         else:
             from evcli.project.config import parse_decider
@@ -283,7 +285,7 @@ class Store(StoreReader):
             timeout=timeout,
         )
         attempts = Attempts(os.path.join(self._state, self.log.id, "commands") if self._state else None)
-        handling = Handling(deciders.deciding, attempts, report, jobs=jobs, lock_wait=lock_wait)
+        handling = Handling(deciders.deciding, attempts, report, deciders.refresh, jobs=jobs, lock_wait=lock_wait)
         return CommandWorker(self.log, lambda: self._state_by(QUEUE, QueueDefinition()), handling)
 
     # views

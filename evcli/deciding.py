@@ -1,9 +1,8 @@
 """What decides on the commands to each stream, as ``evcli.toml`` has it now, with the states that it decides on."""
 
 import threading
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from evcli.domain.tries import TIMEOUT
 from evcli.write_side.executing import Deciding, StateBy
@@ -11,8 +10,6 @@ from evcli.write_side.executing import Deciding, StateBy
 if TYPE_CHECKING:
     from evcli.project.config import Config
     from evcli.project.deciders import DeciderDefinition
-
-_LOOK_AT_DEFINITIONS: Final = 1.0
 
 
 def deciding_by(
@@ -37,7 +34,7 @@ class Deciders:
     """Deciders of a store that stay loaded for as long as their definitions are what they were; for several threads.
 
     Args:
-        load_config: Reads ``evcli.toml`` anew; asked once a second.
+        load_config: Reads ``evcli.toml`` anew.
         state_by: Gives the states.
         cache: The root of the caches; None to do without.
         timeout: Seconds that a decider may take.
@@ -51,13 +48,17 @@ class Deciders:
         self._cache = cache
         self._timeout = timeout
         self._config: Config | None = None
-        self._looked = 0.0
         self._known: dict[str, DeciderDefinition] = {}
         self._current: dict[str, Deciding] = {}
         self._one_at_a_time = threading.Lock()
 
+    def refresh(self) -> None:
+        """Look at ``evcli.toml``, and at the deciders' files, anew when one is next asked for."""
+        with self._one_at_a_time:
+            self._config = None
+
     def deciding(self, stream: str) -> Deciding:
-        """Return what decides on the commands to ``stream`` now.
+        """Return what decides on the commands to ``stream``, as it was when it was last looked at.
 
         Raises:
             NotFound: If nothing does.
@@ -66,8 +67,8 @@ class Deciders:
             CodeFailed: If it cannot be loaded.
         """
         with self._one_at_a_time:
-            if self._config is None or time.monotonic() - self._looked >= _LOOK_AT_DEFINITIONS:
-                self._config, self._looked = self._load_config(), time.monotonic()
+            if self._config is None:
+                self._config = self._load_config()
                 self._current.clear()
             if stream not in self._current:
                 definition = self._config.decider_for(stream)

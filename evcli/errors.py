@@ -298,7 +298,7 @@ class BadConfig(EvcliError):  # noqa: N818
         where = f"{file}:{line}" if line else file
         super().__init__(
             f"{where}: {key + ': ' if key else ''}{problem}",
-            "see 'evcli help reducers' and 'evcli help views' for what an evcli.toml holds",
+            "see 'evcli help reducers', 'views' and 'deciders' for what an evcli.toml holds",
             file=file,
             line=line,
             key=key,

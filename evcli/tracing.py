@@ -43,7 +43,7 @@ def trace_event(store: EventStore, line: bytes, *, end: int) -> list[Traced]:
 def trace_conversation(store: EventStore, key: str, *, end: int) -> list[Traced]:
     """Return the events whose correlation or id is ``key``, as trees; an event whose cause is not among them is a root.
 
-    What was stored under an id is all of it, and a submitted command's id stands for the command too.
+    What was stored under an id is all of it with what came of that, and a submitted command's id stands for the command.
     """
     return grow(_events_of(store, key, end))
 
@@ -96,16 +96,24 @@ def _effects_of(store: EventStore, root: Event, end: int) -> Iterator[tuple[Even
 
 
 def _events_of(store: EventStore, key: str, end: int) -> Iterator[tuple[Event, bytes]]:
+    """Yield the events of a conversation, or those of an id and what came of them, in the order of positions."""
     load, text = loader(), json.dumps(key, ensure_ascii=False)[:-1].encode(errors="surrogateescape")
+    under_id: set[tuple[str, int]] = set()
     for lines in store.read_all(end=end):
-        maybe: list[tuple[Event, bytes]] = [(load(line), line) for line in lines if text in line or b"\\" in line]
-        if any(event.get("id") == key and recorded_command(event) is not None for event, _ in maybe):
-            yield from ((load(line), line) for line in lines)  # a command's id stands for all that it came to
-        else:
-            yield from ((event, line) for event, line in maybe if _is_about(event, key))
+        maybe: list[tuple[Event, bytes]] = [
+            (load(line), line) for line in lines if text in line or b"\\" in line or (under_id and b'"cause"' in line)
+        ]
+        is_whole = any(event.get("id") == key and recorded_command(event) is not None for event, _ in maybe)
+        for event, line in ((load(line), line) for line in lines) if is_whole else maybe:
+            cause = cause_place(event)
+            if is_whole or _has_id(event, key) or (cause is not None and cause in under_id):
+                under_id.add((event["stream"], event["version"]))  # what came of it belongs to it
+                yield event, line
+            elif event.get("meta", {}).get("correlation") == key:
+                yield event, line
 
 
-def _is_about(event: Event, key: str) -> bool:
+def _has_id(event: Event, key: str) -> bool:
     if event["stream"] == QUEUE and event["data"]["id"] == key:  # a submitted command, or what became of it
         return True
-    return event.get("meta", {}).get("correlation") == key or was_keyed(event, key)
+    return was_keyed(event, key)

@@ -63,6 +63,8 @@ def transfer(state: dict[str, Any], amount: float, to: str, stream: str) -> list
     require(state, amount)
     if to == stream:
         raise Rejected("an account cannot send money to itself", code="same_account")
+    if not to.startswith("accounts/"):
+        raise Rejected(f"{to!r} is no account, as accounts/bob is", code="no_account")
     return [
         ("money.sent", {"amount": amount, "to": to}),
         {"stream": to, "type": "money.received", "data": {"amount": amount, "from": stream}, "expect": "exists"},

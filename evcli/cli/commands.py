@@ -9,7 +9,9 @@ from evcli.cli.options import Context
 from evcli.cli.parameters import Argument, Option
 from evcli.cli.receipts import every_field
 from evcli.domain.commands import Request
+from evcli.domain.durations import parse_duration
 from evcli.domain.expected import ANY, Expected
+from evcli.errors import Usage
 from evcli.given import to_command, to_request
 from evcli.storage.codec import dump
 from evcli.write_side.accepted import Accepted
@@ -23,6 +25,19 @@ DeciderOption = Annotated[
     str | None, Option("--decider", metavar="FILE.py|'exec:PROGRAM'", help="Instead of the one configured")
 ]
 DeciderTimeout = Annotated[str, Option("--timeout", metavar="TIME", help="How long a decider may take")]
+
+
+def read_timeout(text: str) -> float:
+    """Read ``--timeout`` of a decider, in seconds.
+
+    Raises:
+        BadTime: If it is no duration.
+        Usage: If it is none at all.
+    """
+    found = parse_duration(text)
+    if not found:
+        raise Usage("--timeout 0 leaves a decider no time", "give it some, as in --timeout 30s")
+    return found
 
 
 def read_request(
@@ -49,7 +64,8 @@ def print_accepted(context: Context, accepted: Accepted, *, field: str | None = 
     context.tell_new_store()
     record = accepted.as_json()
     if field is not None:
-        record = {**every_field(receipt), **record}
+        own = receipt.writes[0]._asdict()  # of the commit's streams the command's own
+        record = {**every_field(receipt), "stream": own["stream"], "version": own["version"], **record}
     lines = [
         f"{event['stream']}@{event['version']}  {event['type']}  {dump(event['data']).decode()}"
         for event in accepted.events

@@ -2,7 +2,15 @@
 
 from typing import Annotated
 
-from evcli.cli.commands import Arguments, CommandId, DeciderOption, DeciderTimeout, print_accepted, read_request
+from evcli.cli.commands import (
+    Arguments,
+    CommandId,
+    DeciderOption,
+    DeciderTimeout,
+    print_accepted,
+    read_request,
+    read_timeout,
+)
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
 from evcli.cli.output import check_field
@@ -59,7 +67,7 @@ def run(
     if print_ is not None:
         check_field(print_, (*FIELDS, "events"))
     context.allow_network_fs = allow_network_fs
-    wait, limit = parse_duration(lock_wait), parse_duration(timeout)
+    wait, limit = parse_duration(lock_wait), read_timeout(timeout)
     words, told = (stream, command, arguments), (meta, actor, cause, correlation)
     request = read_request(context, words, told, id=id, expect=parse_expected(expect))
     context.expect_new_store()

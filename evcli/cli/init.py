@@ -21,6 +21,8 @@ _CONFIG = """\
 # [streams."accounts/*"]
 # reducer = "bank.py"                    # merge, count, last, list, a Python file, or "exec:PROGRAM"
 
+# decider = "bank.py"                    # what decides on commands ('evcli do'); see 'evcli help deciders'
+
 # [streams."inventory/**".reducer]       # or rules
 # initial = { qty = 0 }
 # [streams."inventory/**".reducer.on]

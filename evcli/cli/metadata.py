@@ -8,7 +8,7 @@ from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, split_version
 from evcli.cli.parameters import Option
 from evcli.domain.events import caused_by
-from evcli.errors import Usage
+from evcli.errors import Refused, Usage
 from evcli.storage.codec import encode_value
 
 Meta = Annotated[list[str] | None, Option("--meta", metavar="K=V", help="A member of meta, a field as in DATA")]
@@ -35,6 +35,10 @@ def read_meta(
         if os.environ.get(name):
             found[key] = encode_value(os.environ[name])
     found |= read_fields(fields or ())
+    if "command" in found:
+        raise Refused("the member 'command' of meta is where evcli notes a command", "take another name")
+    if correlation == "":
+        raise Refused("the correlation is empty", "give it at least one character")
     given = {"actor": actor, **_caused(context, cause)}
     if correlation is not None:
         given["correlation"] = correlation

@@ -14,7 +14,7 @@ from evcli.domain.queue import listed
 from evcli.errors import Busy, CodeFailed, Rejected, Usage
 from evcli.given import new_id
 from evcli.storage.codec import loads
-from evcli.write_side.queue import Status, retry, status_of, submission, submit, wait_for
+from evcli.write_side.queue import Status, drop, retry, status_of, submission, submit, wait_for
 
 EXAMPLES = """\
 evcli submit accounts/ann withdraw amount:=5
@@ -22,7 +22,8 @@ evcli submit accounts/ann deposit amount:=20 --id order-77 --print id
 evcli submit --status order-76
 evcli submit --list"""
 
-_FIELDS: Final = ("id", "stream", "command", "status", "position")
+_FIELDS: Final = ("id", "stream", "command", "status", "position", "reason", "code", "receipt")
+_LONGEST_REASON: Final = 40
 _COLUMNS: Final = ("id", "stream", "command", "status", "reason")
 
 Stream = Annotated[str | None, Argument(metavar="[STREAM]", help="The stream that the command is for")]
@@ -31,6 +32,7 @@ StatusOf = Annotated[str | None, Option("--status", metavar="ID", help="Say how 
 Wait = Annotated[str | None, Option("--wait", metavar="TIME", help="With --status: until it is settled, then 75")]
 List = Annotated[bool, Option("--list", help="List what is pending or parked")]
 Retry = Annotated[str | None, Option("--retry", metavar="ID", help="Take a parked command up again")]
+Drop = Annotated[str | None, Option("--drop", metavar="ID", help="Reject a pending or parked command by hand")]
 Print = Annotated[str | None, Option("--print", metavar="FIELD", help="Print one field of what is printed")]
 
 
@@ -48,6 +50,7 @@ def run(
     wait: Wait = None,
     list_all: List = False,  # noqa: FBT002
     retry_id: Retry = None,
+    drop_id: Drop = None,
     dry_run: DryRun = False,  # noqa: FBT002
     print_: Print = None,
     lock_wait: LockWait = "10s",
@@ -61,7 +64,8 @@ def run(
     if print_ is not None:
         check_field(print_, _FIELDS)
     context.allow_network_fs = allow_network_fs
-    _check_together({"STREAM": stream, "--status": status, "--list": list_all or None, "--retry": retry_id}, wait)
+    acts = {"STREAM": stream, "--status": status, "--list": list_all or None, "--retry": retry_id, "--drop": drop_id}
+    _check_together(acts, wait, field=print_)
     held, log = parse_duration(lock_wait), context.store.log
     if list_all:
         context.out.rows(_COLUMNS, _listed(context), empty="no command is pending or parked")
@@ -69,17 +73,20 @@ def run(
         found = wait_for(log, status, timeout=parse_duration(wait or "0"))
         _tell(context, found, field=print_)
         _check(found, wait)
-    elif retry_id is not None:
+    elif retry_id is not None or drop_id is not None:
+        act, key = (retry, retry_id) if retry_id is not None else (drop, str(drop_id))
         if not dry_run:
-            retry(log, retry_id, lock_wait=held)
-        _tell(context, status_of(log, retry_id), field=print_)
+            act(log, key, lock_wait=held)
+        _tell(context, status_of(log, key), field=print_)
+    elif command is None:
+        raise Usage("a command is missing", f"for example: {EXAMPLES.splitlines()[0]}")
     else:
-        words, told = (str(stream), command or "", arguments), (meta, actor, cause, correlation)
+        words, told = (str(stream), command, arguments), (meta, actor, cause, correlation)
         request = read_request(context, words, told, id=new_id() if id is None else id)
         _submit(context, request, lock_wait=held, dry_run=dry_run, field=print_)
 
 
-def _check_together(acts: dict[str, Any], wait: str | None) -> None:
+def _check_together(acts: dict[str, Any], wait: str | None, *, field: str | None) -> None:
     given = [act for act, value in acts.items() if value is not None]
     if not given:
         raise Usage("a stream and a command are needed", f"for example: {EXAMPLES.splitlines()[0]}")
@@ -87,6 +94,8 @@ def _check_together(acts: dict[str, Any], wait: str | None) -> None:
         raise Usage(f"{given[0]} and {given[1]} do not go together", f"for example: {EXAMPLES.splitlines()[2]}")
     if wait is not None and given != ["--status"]:
         raise Usage("--wait goes with --status", "for example: evcli submit --status ID --wait 5s")
+    if field is not None and given == ["--list"]:
+        raise Usage("--print prints a field of one command", "for several: evcli submit --list | jq -r .id")
 
 
 def _submit(context: Context, request: Request, *, lock_wait: float, dry_run: bool, field: str | None) -> None:
@@ -107,22 +116,22 @@ def _submit(context: Context, request: Request, *, lock_wait: float, dry_run: bo
 def _listed(context: Context) -> Iterator[dict[str, Any]]:
     for status, commands in context.store.queue().items():
         for queued in listed(commands):
-            reason = {"reason": queued.reason} if queued.reason else {}
-            yield {
-                "id": queued.id,
-                "stream": queued.stream,
-                "command": queued.command["type"],
-                "status": status,
-                **reason,
-            }
+            found = {"id": queued.id, "stream": queued.stream, "command": queued.command["type"], "status": status}
+            reason = queued.reason
+            if context.out.format == "table" and len(reason) > _LONGEST_REASON:  # or nothing else is to be seen
+                reason = reason[:_LONGEST_REASON] + "…"
+            yield found | ({"reason": reason} if reason else {})
 
 
 def _tell(context: Context, found: Status, *, field: str | None) -> None:
-    reason = f": {found.reason}" if found.reason else ""
-    sentence = f"{found.id}  {found.command['type']} to {found.stream} is {found.status}{reason}"
+    receipt = found.receipt or {}
+    places = ", ".join(f"{event['stream']}@{event['version']}" for event in receipt.get("events", ()))
+    sentence = (
+        f"{found.id}  {found.command['type']} to {found.stream} is {found.status}{': ' + places if places else ''}"
+    )
     record = found.as_json()
-    position = (found.receipt or {}).get("position")
-    context.out.record({"position": position, **record} if field else record, sentence, field=field)
+    every = dict.fromkeys(_FIELDS) | {"position": receipt.get("position")} if field else {}
+    context.out.record(every | record, sentence, field=field)
 
 
 def _check(found: Status, wait: str | None) -> None:

@@ -4,11 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from evcli.cli.commands import DeciderOption, DeciderTimeout
+from evcli.cli.commands import DeciderOption, DeciderTimeout, read_timeout
 from evcli.cli.determinism import SpecChecks, check_record
 from evcli.cli.options import CheckDeterministic, Context, ReducerOption, split_version, standard_input
 from evcli.cli.parameters import Argument, Option
-from evcli.domain.durations import parse_duration
 from evcli.errors import AnswerIsNo, Usage
 from evcli.project.choosing import Choice, Chosen
 from evcli.specs.files import read_specs
@@ -50,7 +49,7 @@ def run(
     With --check-deterministic a spec fails too if its states, or what is decided, come out otherwise in processes with
     another hash seed, clock, time zone and locale. See 'evcli help testing'.
     """
-    limit = parse_duration(timeout)
+    limit = read_timeout(timeout)
     if record is not None:
         if specs:
             raise Usage(

@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from evcli.cli.commands import DeciderTimeout
+from evcli.cli.commands import DeciderTimeout, read_timeout
 from evcli.cli.options import Context, split_version
 from evcli.cli.parameters import Argument
-from evcli.domain.durations import parse_duration
 from evcli.errors import Usage
 from evcli.storage.codec import dump
 
@@ -28,4 +27,4 @@ def run(
     stream, _, version = split_version(event)
     if version is None or ".." in event:
         raise Usage(f"{event!r} is no event", "write STREAM@VERSION, as in accounts/ann@3")
-    context.out.texts(map(dump, context.store.undo(stream, version, timeout=parse_duration(timeout))))
+    context.out.texts(map(dump, context.store.undo(stream, version, timeout=read_timeout(timeout))))

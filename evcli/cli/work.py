@@ -1,10 +1,11 @@
 """``evcli work``: the worker that keeps all views current, and handles submitted commands."""
 
 import signal
+import time
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
-from evcli.cli.commands import DeciderTimeout
+from evcli.cli.commands import DeciderTimeout, read_timeout
 from evcli.cli.options import AllowNetwork, Context, LockWait
 from evcli.cli.parameters import Option
 from evcli.domain.durations import parse_duration
@@ -21,6 +22,9 @@ evcli work --once"""
 
 Once = Annotated[bool, Option("--once", help="Do what there is to do now and exit, as for cron")]
 Jobs = Annotated[int, Option("--jobs", metavar="K", min=1, max=100, help="Commands to K streams at a time")]
+
+
+_PAUSE: Final = 0.02
 
 
 class _Terminated(BaseException):
@@ -60,14 +64,14 @@ def run(
     """
     context.allow_network_fs = allow_network_fs
     store, teller = context.store, _Teller(context)
-    limits = {"timeout": parse_duration(timeout), "lock_wait": parse_duration(lock_wait)}
+    limits = {"timeout": read_timeout(timeout), "lock_wait": parse_duration(lock_wait)}
     commands = store.command_worker(teller.of_command, jobs=jobs, **limits)
     ending, before = _Ending(), signal.getsignal(signal.SIGTERM)
     try:
         signal.signal(signal.SIGTERM, ending.tell)
         if once:
-            while commands.look():  # a command may be submitted by what follows from another
-                pass
+            while commands.look() or commands.others:  # a command may be submitted by what follows from another
+                time.sleep(_PAUSE if commands.others else 0)
             _check(work_once(store.kept_views(), teller.of_view) and commands.is_done())
             return 0
         work([ending, commands, ViewWorker(store.log, store.kept_views, teller.of_view)])

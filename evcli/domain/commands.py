@@ -109,7 +109,8 @@ def read_decision(returned: Any, stream: str) -> Decision:  # noqa: ANN401 (what
         if isinstance(read, Condition):
             unless.append(read)
         else:
-            events.setdefault(read.pop("stream", None) or stream, []).append(read)
+            named = read.pop("stream", None)
+            events.setdefault(stream if named is None else named, []).append(read)
     first = {stream: events[stream]} if stream in events else {}
     return Decision(first | events, tuple(unless))
 

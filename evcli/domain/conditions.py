@@ -26,8 +26,17 @@ class Condition(NamedTuple):
     after: int = 0
 
     def __str__(self) -> str:
-        places = "".join(f" {pointer}={value}" for pointer, value in self.where)
-        return f"{self.streams} {self.type}{places}" + (f" after position {self.after}" if self.after else "")
+        words = [self.streams, self.type, *(_spell(pointer, value) for pointer, value in self.where)]
+        return " ".join(map(_quote, words)) + (f" after position {self.after}" if self.after else "")
+
+
+def _spell(pointer: str, value: Json) -> str:
+    return f"{pointer}={value}" if isinstance(value, str) else f"{pointer}:={json.dumps(value, ensure_ascii=False)}"
+
+
+def _quote(word: str) -> str:
+    """Quote a word as a shell does, where its spaces, quotes or backslashes would cut it; stars and marks need none here."""
+    return "'" + word.replace("'", "'\"'\"'") + "'" if not word or any(mark in word for mark in " \t\n'\"\\") else word
 
 
 def make_condition(

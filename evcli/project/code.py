@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import count, islice
 from types import ModuleType
@@ -66,8 +66,8 @@ class Project:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Let the project's modules be imported, for as long as its code runs."""
-        with _one_at_a_time:
+        """Let the project's modules be imported, for as long as its code runs; what it prints is talk, not output."""
+        with _one_at_a_time, redirect_stdout(sys.stderr):
             hidden = _take_away(self.sources.modules & sys.modules.keys())
             sys.modules.update(self._modules)
             sys.meta_path.insert(0, self)

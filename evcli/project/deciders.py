@@ -134,7 +134,8 @@ class ProgramDecider:
             raise Rejected(" ".join(said.split()) or "no reason given")
         if done.returncode:
             last = said.splitlines()[-1:] or [""]
-            raise CodeFailed(f"exit {done.returncode}{': ' + last[0] if last[0] else ''}", "correct the program")
+            how = f"exit {done.returncode}" if done.returncode > 0 else f"killed by signal {-done.returncode}"
+            raise CodeFailed(f"{how}{': ' + last[0] if last[0] else ''}", "correct the program")
         try:
             return [loads(check_json(line)) for line in decode(done.stdout).split("\n") if line.strip()]
         except Refused as error:

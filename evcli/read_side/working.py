@@ -51,6 +51,7 @@ class ViewWorker:
         self._views: dict[tuple[str, str], KeptView] = {}
         self._unusable: set[str] = set()
         self._looked = 0.0
+        self._is_misread = False
         self._head: Head | None = None
 
     def look(self) -> bool:
@@ -73,7 +74,17 @@ class ViewWorker:
         if time.monotonic() - self._looked < _LOOK_AT_DEFINITIONS:
             return False
         self._looked = time.monotonic()
-        found = {(view.name, fingerprint): view for view in self._load_views() if (fingerprint := self._look_at(view))}
+        try:
+            views = self._load_views()
+        except BadConfig as error:  # half of it is saved: what was defined goes on until it can be read again
+            if not self._views:
+                raise
+            for view in self._views.values() if not self._is_misread else ():
+                self._report(view, error)
+            self._is_misread = True
+            return False
+        self._is_misread = False
+        found = {(view.name, fingerprint): view for view in views if (fingerprint := self._look_at(view))}
         known = self._views
         self._views = {key: known.get(key, view) for key, view in found.items()}  # code that is loaded stays loaded
         return True

@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 from evcli.storage.files import close, make_private_folder
@@ -56,6 +57,27 @@ class Attempts:
             with suppress(OSError):
                 os.unlink(path)
             close(fd)
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Take a turn at something, if nobody else is at it; give whether it is ours. A turn ends with its process."""
+        path, fd, is_ours = self._path(f"turn {name}"), None, True
+        if path is not None:
+            with suppress(OSError):  # without a place to tell the others, everybody is at everything
+                make_private_folder(os.path.dirname(path))
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    is_ours = False
+        try:
+            yield is_ours
+        finally:
+            if fd is not None:
+                if is_ours and path is not None:
+                    with suppress(OSError):
+                        os.unlink(path)
+                close(fd)
 
     def _path(self, key: str) -> str | None:
         return os.path.join(self._folder, sha256(key.encode()).hexdigest()) if self._folder else None

@@ -6,11 +6,12 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from evcli.domain.commands import Request
-from evcli.domain.events import Event, NewEvent, Write
+from evcli.domain.events import Event, NewEvent, Write, caused_by
 from evcli.domain.queue import (
     ACCEPTED,
     QUEUE,
     QUEUE_REDUCER,
+    REJECTED,
     RETRIED,
     SUBMITTED,
     done_key,
@@ -19,7 +20,7 @@ from evcli.domain.queue import (
     submitted_key,
 )
 from evcli.domain.reducers import FOLD_VERSION, Reducer
-from evcli.errors import NotFound, Refused, Usage
+from evcli.errors import IdReused, NotFound, Refused, Usage
 from evcli.storage.codec import MAX_LINE_BYTES, loads, new_event, with_meta
 from evcli.storage.contract import EventStore, Receipt
 from evcli.write_side.accepted import accepted_in, commit_around
@@ -82,8 +83,12 @@ def submit(store: EventStore, request: Request, *, lock_wait: float) -> Receipt:
         Refused: If it cannot be stored.
         StorageFailed: If the operating system fails.
     """
-    assert request.id is not None
-    return store.append([submission(request)], lock_wait=lock_wait).as_first()
+    try:
+        return store.append([submission(request)], lock_wait=lock_wait).as_first()
+    except IdReused as error:
+        raise IdReused(
+            f"the id {request.id!r} was given to another command", "use a new id for a new command", stream=QUEUE
+        ) from error
 
 
 def submission(request: Request) -> Write:
@@ -147,8 +152,32 @@ def retry(store: EventStore, key: str, *, lock_wait: float) -> None:
     found = status_of(store, key)
     if found.status != "parked":
         raise Usage(f"the command {key} is {found.status}, not parked", f"see it: evcli submit --status {key}")
-    number = _retries(store, key)
-    store.append([Write(QUEUE, [queue_event(RETRIED, key, retried_key(key, number))])], lock_wait=lock_wait)
+    event = queue_event(RETRIED, key, retried_key(key, _retries(store, key)), meta=_meta(store, key))
+    store.append([Write(QUEUE, [event])], lock_wait=lock_wait)
+
+
+def drop(store: EventStore, key: str, *, lock_wait: float) -> None:
+    """Reject a command that is pending or parked, by hand.
+
+    Raises:
+        NotFound: If there is none of that id.
+        Usage: If it is settled, or is settled meanwhile.
+    """
+    found = status_of(store, key)
+    if found.status not in ("pending", "parked"):
+        raise Usage(f"the command {key} is {found.status} already", f"see it: evcli submit --status {key}")
+    told = {"stream": found.stream, "reason": "dropped by hand", "code": "dropped"}
+    try:
+        event = queue_event(REJECTED, key, done_key(key), meta=_meta(store, key), **told)
+        store.append([Write(QUEUE, [event])], lock_wait=lock_wait)
+    except IdReused as error:
+        raise Usage(f"the command {key} was settled just now", f"see it: evcli submit --status {key}") from error
+
+
+def _meta(store: EventStore, key: str) -> dict[str, str]:
+    line = store.find_id(QUEUE, submitted_key(key))
+    assert line is not None
+    return caused_by(loads(line))
 
 
 def _settled(store: EventStore, known: Status, done: Event) -> Status:

@@ -49,13 +49,15 @@ Report = Callable[[Queued, Accepted | EvcliError], None]
 class Handling(NamedTuple):
     """How commands are handled.
 
-    ``deciding`` gives what decides on a stream's commands; ``attempts`` counts what kills its process; ``tries`` is how
-    often a command is decided where its stream moves on; ``jobs`` is how many streams are handled at a time.
+    ``deciding`` gives what decides on a stream's commands, ``refresh`` lets it look at the definitions anew; ``attempts``
+    counts what kills its process, and says whose turn a stream is; ``tries`` is how often a command is decided where its
+    stream moves on; ``jobs`` is how many streams are handled at a time.
     """
 
     deciding: Callable[[str], Deciding]
     attempts: Attempts
     report: Report
+    refresh: Callable[[], None] = lambda: None
     tries: int = ATTEMPTS
     jobs: int = 1
     lock_wait: float = 10.0
@@ -79,6 +81,8 @@ class CommandWorker:
         self._seen: Head | None = None
         self._told: set[tuple[str, str]] = set()
         self._is_ending = False
+        self.others: set[str] = set()
+        """The streams that were left to other workers when it last looked."""
 
     def look(self) -> bool:
         """Handle what is pending; return whether anything was settled.
@@ -94,6 +98,9 @@ class CommandWorker:
         except StoreNotFound:
             return False
         pending = self._pending(head)
+        if pending:
+            self._handling.refresh()
+        self.others.clear()
         settled = [done for lane in self._handle_lanes(_lanes(pending)) for done in lane]
         # What has to wait is looked at again; what was settled has made the store grow.
         self._head = None if not all(settled) else head
@@ -139,14 +146,21 @@ class CommandWorker:
                 raise
 
     def _handle_lane(self, lane: Sequence[Queued]) -> list[bool]:
-        """Handle a stream's commands in their order, up to one that has to wait; say of each whether it is settled."""
-        done: list[bool] = []
-        for queued in lane:
-            if self._is_ending:
-                break
-            done.append(self._settle(queued))
-            if not done[-1]:
-                break
+        """Handle a stream's commands in their order, up to one that has to wait; say of each whether it is settled.
+
+        A stream that another worker is at is left to that one.
+        """
+        stream, done = lane[0].stream, list[bool]()
+        with self._handling.attempts.turn(stream) as is_ours:
+            if not is_ours:
+                self.others.add(stream)
+                return [False]
+            for queued in lane:
+                if self._is_ending:
+                    break
+                done.append(self._settle(queued))
+                if not done[-1]:
+                    break
         return done
 
     def _settle(self, queued: Queued) -> bool:

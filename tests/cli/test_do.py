@@ -159,6 +159,35 @@ def test_the_first_command_to_a_stream_meets_the_initial_state(evcli: Evcli, sto
     assert store_path.exists()
 
 
+def test_what_a_decider_prints_is_talk(bank: Evcli, tmp_path: Path) -> None:
+    (tmp_path / "talks.py").write_text("def decide(command, state):\n    print('hm')\n    return []\n")
+    result = bank.ok("do", "accounts/ann", "x", "--decider", "talks.py")
+    assert result.json["count"] == 0
+    assert result.err == "hm\n"
+
+
+def test_one_field_of_a_commit_over_several_streams_is_the_streams_own(bank: Evcli) -> None:
+    printed = bank.ok("do", "accounts/ann", "transfer", "amount=5", "to=accounts/bob", "--print", "version")
+    assert printed.out == b"3\n"
+
+
+def test_an_empty_stream_name_is_no_stream(bank: Evcli, store_path: Path) -> None:
+    before = tree_hash(store_path)
+    program = """exec:echo '{"type":"a","stream":""}'"""
+    assert "cannot be a stream's name" in bank.fails(69, "do", "accounts/ann", "x", "--decider", program)
+    bank.fails(5, "do", "accounts/ann", "transfer", "amount=5", "to=")
+    assert tree_hash(store_path) == before
+
+
+@pytest.mark.parametrize("option", [["--meta", "command=1"], ["--correlation", ""], ["--id", ""]])
+def test_what_evcli_notes_itself_cannot_be_given(bank: Evcli, option: list[str]) -> None:
+    bank.fails(65, "do", "accounts/ann", "deposit", "amount=1", *option)
+
+
+def test_a_decider_needs_some_time(bank: Evcli) -> None:
+    bank.fails(2, "do", "accounts/ann", "deposit", "amount=1", "--timeout", "0")
+
+
 # Deciders that fail.
 
 BROKEN = {

@@ -105,7 +105,9 @@ def test_a_command_is_submitted_once_under_its_id(bank: Evcli) -> None:
     for _ in range(2):
         assert submit(bank, "accounts/ann", "withdraw", "amount=5", "--id", "w-1") == "w-1"
     assert len(queue(bank)) == 1
-    assert "other content" in bank.fails(65, "submit", "accounts/ann", "withdraw", "amount=6", "--id", "w-1")
+    assert "was given to another command" in bank.fails(
+        65, "submit", "accounts/ann", "withdraw", "amount=6", "--id", "w-1"
+    )
     bank.fails(65, "submit", "accounts/ann", "withdraw", "amount=6", "--id", "")
     work(bank)
     submit(bank, "accounts/ann", "withdraw", "amount=5", "--id", "w-1")
@@ -179,6 +181,45 @@ def test_a_command_that_kills_its_worker_is_parked_in_the_end(bank: Evcli, tmp_p
     codes = [ended(start("work", "--once")) for _ in range(6)]
     assert codes == [9] * 5 + [1]
     assert status(bank, key)[1]["reason"].endswith("the worker has died 5 times while it was deciding on it")
+
+
+def test_a_command_can_be_dropped_by_hand(bank: Evcli, tmp_path: Path) -> None:
+    with (tmp_path / "bank.py").open("a") as file:
+        file.write(bad("raise KeyError('x')"))
+    parked, pending = submit(bank, "accounts/ann", "bad"), ""
+    work(bank)
+    pending = submit(bank, "accounts/ann", "withdraw", "amount=1")
+    bank.ok("submit", "--drop", pending, "--dry-run")
+    for key in (parked, pending):
+        bank.ok("submit", "--drop", key)
+        assert status(bank, key)[1]["code"] == "dropped"
+        bank.fails(2, "submit", "--drop", key)
+    assert bank.ok("work", "--once").err.count(" command ") == 0
+    assert balance(bank, "ann") == 20.0
+    bank.fails(4, "submit", "--drop", "nobody")
+
+
+def test_one_field_of_a_status_can_be_printed(bank: Evcli) -> None:
+    key = submit(bank, "accounts/ann", "withdraw", "amount=50")
+    assert bank.ok("submit", "--status", key, "--print", "position").out == b"null\n"
+    work(bank)
+    assert bank("submit", "--status", key, "--print", "code").out == b"insufficient_funds\n"
+    bank.fails(2, "submit", "--list", "--print", "id")
+
+
+def test_a_worker_decides_by_the_files_as_they_are_when_a_command_comes(bank: Evcli, tmp_path: Path) -> None:
+    worker = start("work")
+    try:
+        for number in (1, 2, 3, 4):
+            (tmp_path / f"{number}.sh").write_text(f'echo \'{{"type":"t{number}"}}\'\n')
+            configure(tmp_path, f'[streams."**"]\ndecider = "exec:sh {number}.sh"\n')
+            bank.ok("trust", str(tmp_path), "-q")
+            key = submit(bank, "meters/1", "read")
+            found = bank.ok("submit", "--status", key, "--wait", "20s").json
+            assert [event["type"] for event in found["receipt"]["events"]] == [f"t{number}"]
+    finally:
+        worker.send_signal(signal.SIGTERM)
+    assert ended(worker) == 143
 
 
 def test_commands_wait_for_a_decider_that_cannot_be_had(bank: Evcli, tmp_path: Path) -> None:

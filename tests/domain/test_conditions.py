@@ -64,3 +64,9 @@ def test_the_look_at_bytes_spares_parsing_other_types_and_other_texts() -> None:
     assert may_match(b'{"time":"Z","type":"user.registered","data":{"email":"a@x"}}')
     assert not may_match(b'{"time":"Z","type":"user.removed","data":{"email":"a@x"}}')
     assert not may_match(b'{"time":"Z","type":"user.registered","data":{"email":"b@x"}}')
+
+
+def test_it_is_told_as_it_is_given_on_the_command_line() -> None:
+    condition = make_condition("users/*", "user.*", {"/data/name": "Ann Lee", "/data/n": 1, "/data/x": None}, after=7)
+    assert str(condition) == "users/* user.* '/data/name=Ann Lee' /data/n:=1 /data/x:=null after position 7"
+    assert str(make_condition("a", "b", {"/data/x": "it's"})) == "a b '/data/x=it'\"'\"'s'"

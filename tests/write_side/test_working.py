@@ -71,25 +71,33 @@ def test_what_kills_the_worker_is_parked_and_what_it_was_at_besides_is_not(
     assert die_of(store, deadly, tmp_path / "attempts") == signal.SIGKILL
 
 
-def test_workers_at_the_same_command_do_not_take_each_other_for_dead(store: LocalStore, tmp_path: Path) -> None:
-    put(store, "a", "meet", id="k")
-    workers = MOST_DEATHS + 2
-    meeting = threading.Barrier(workers)
+def test_a_stream_that_another_worker_is_at_is_left_to_it(store: LocalStore, tmp_path: Path) -> None:
+    for number in range(3):
+        put(store, "a", "meet", id=f"k-{number}")
+    put(store, "b", "pass", id="other")
+    met, going_on = threading.Event(), threading.Event()
+    decided: list[str] = []
 
-    def meet(_command: Command, _state: Json) -> Any:
-        meeting.wait(10)
+    def decide(command: Command, _state: Json) -> Any:
+        decided.append(command.stream)
+        if command.stream == "a" and not met.is_set():
+            met.set()
+            going_on.wait(10)
         return [("met", {})]
 
-    def look() -> None:
-        worker(LocalStore(store.root), meet, attempts=Attempts(str(tmp_path / "attempts")))[0].look()
-
-    threads = [threading.Thread(target=look) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert status_of(store, "k").status == "accepted"
-    assert told(store, "a") == [("met", {})]
+    attempts = str(tmp_path / "attempts")
+    first, second = (worker(LocalStore(store.root), decide, attempts=Attempts(attempts))[0] for _ in range(2))
+    thread = threading.Thread(target=first.look)
+    thread.start()
+    assert met.wait(10)
+    assert second.look()  # the other stream's
+    assert second.others == {"a"}
+    going_on.set()
+    thread.join()
+    assert not second.look()
+    assert not second.others
+    assert sorted(decided) == ["a", "a", "a", "b"]
+    assert told(store, "a") == [("met", {})] * 3
 
 
 def test_nothing_goes_ahead_of_a_command_to_its_stream_that_has_to_wait() -> None:
@@ -174,7 +182,7 @@ def test_deciders_are_given_to_many_threads_while_they_are_looked_at_anew(tmp_pa
     def ask(thread: int) -> None:
         try:
             for number in range(50):
-                deciders._looked = 0.0  # noqa: SLF001 (as if a second had passed)
+                deciders.refresh()
                 found.add(id(deciders.deciding(f"s{(number + thread) % 4}").decider))
         except BaseException as problem:  # noqa: BLE001
             problems.append(problem)
