@@ -1,12 +1,14 @@
 """``--check-deterministic``: what ``replay`` and ``test`` have in common in it."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from evcli.cli.extents import Extents
 from evcli.cli.options import Context
+from evcli.cli.output import Outcome
 from evcli.domain.terminal import Part, sanitise
 from evcli.errors import AnswerIsNo, Conflict, Rejected
 from evcli.replay import read_lines
@@ -14,7 +16,11 @@ from evcli.replay import read_lines
 if TYPE_CHECKING:
     from evcli.determinism.comparing import Comparison, Finding
     from evcli.project.choosing import Choice, Chosen
-    from evcli.specs.running import Outcome
+    from evcli.specs import running
+
+
+CHECKED: Final = ("deterministic", "event", "type", "how", "path", "values")
+"""What a record may say of a check, as columns."""
 
 
 def check_streams(context: Context, found: Extents, reducer: str | None) -> None:
@@ -35,14 +41,18 @@ def check_streams(context: Context, found: Extents, reducer: str | None) -> None
     for definition in definitions.values():
         definition.load()  # what may not run, or is not there, is told of before anything is started
     failed = 0
-    with Comparison(choice, programs=any(map(is_program, definitions.values()))) as comparison:
+
+    def check(comparison: "Comparison") -> Iterator[Outcome]:
+        nonlocal failed
         for stream, version in streams:
             lines_to = partial(read_lines, context.store.log, stream, end=end)
             history = History(stream, version, lines_to, by_program=is_program(definitions[stream]))
             finding = comparison.check_history(history, context.store.snapshots(stream, reducer=reducer))
             failed += finding is not None
-            record = {"stream": stream, "version": version} | check_record(finding)
-            context.out.outcome(record, _rows(f"{stream}@{version}", finding))
+            yield {"stream": stream, "version": version} | check_record(finding), _rows(f"{stream}@{version}", finding)
+
+    with Comparison(choice, programs=any(map(is_program, definitions.values()))) as comparison:
+        context.out.outcomes(("stream", "version", *CHECKED), check(comparison))
     if failed:
         count = f"{len(streams)} streams" if len(streams) != 1 else "1 stream"
         raise AnswerIsNo(f"{failed} of {count} came out otherwise in other surroundings", "see 'evcli help testing'")
@@ -68,7 +78,7 @@ class SpecChecks:
     ) -> None:
         self._closing.__exit__(kind, error, trace)
 
-    def check(self, outcome: "Outcome", choice: "Choice", chosen: "Chosen") -> "Finding | None":
+    def check(self, outcome: "running.Outcome", choice: "Choice", chosen: "Chosen") -> "Finding | None":
         """Return what comes out otherwise of a spec that ran: in its stream's states, or of its command.
 
         A spec whose code has failed is left alone.

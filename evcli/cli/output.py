@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from evcli.domain.traces import Traced
 
 Format = Literal["table", "json", "jsonl", "csv", "raw"]
+Outcome = tuple[Mapping[str, Any] | None, Iterable[Sequence[Part]]]
+"""How something came out: a record for programs, and rows for people."""
 
 
 class Output:
@@ -115,6 +117,7 @@ class Output:
         *,
         times: Collection[str] = (),
         empty: str = "nothing to list",
+        live: bool = False,
     ) -> None:
         """Print a listing.
 
@@ -123,6 +126,7 @@ class Output:
             rows: The rows, members to JSON values.
             times: The columns that hold instants, which a table shows in the local zone.
             empty: What to say on a terminal when there are no rows.
+            live: Hand each row of JSON or CSV to the reader at once.
         """
         from evcli.storage.codec import dump
 
@@ -139,17 +143,17 @@ class Output:
 
             self._print_header(columns)
             for row in rows:
-                self._print_line(csv_row(row.get(name) for name in columns))
+                self._print_line(csv_row(row.get(name) for name in columns), live=live)
         else:
-            self.texts(map(dump, rows))
+            self.texts(map(dump, rows), live=live)
 
-    def texts(self, texts: Iterable[bytes]) -> None:
-        """Print JSON texts as they are, one a line, or as one array."""
+    def texts(self, texts: Iterable[bytes], *, live: bool = False) -> None:
+        """Print JSON texts as they are, one a line, or as one array; ``live`` hands each to the reader at once."""
         if self.format == "json":
-            self._print_array(texts)
+            self._print_array(texts, live=live)
         else:
             for text in texts:
-                self._print_line(text)
+                self._print_line(text, live=live)
 
     def line(self, text: bytes) -> None:
         """Print one JSON text on a line as it is, at once, also on a terminal: for a file of such lines, or a reader."""
@@ -199,21 +203,20 @@ class Output:
         elif self.format == "table":
             self._write("".join(sanitise(line) + "\n" for line in human).encode(), live=True)
         elif self.format == "csv":
-            from evcli.cli.cells import csv_row
-
-            self._print_header(list(record))
-            self._print_line(csv_row(record.values()), live=True)
+            self.rows(list(record), [record], live=True)
         else:
             self._print_line(dump(record), live=True)
 
-    def outcome(self, record: Mapping[str, Any] | None, rows: Iterable[Sequence[Part]]) -> None:
-        """Print how something came out at once: sanitised rows for people, coloured; else the record, if there is one."""
+    def outcomes(self, columns: Sequence[str], found: Iterable[Outcome]) -> None:
+        """Print how things came out, each at once: sanitised rows for people, coloured; else records with these columns.
+
+        An outcome without a record is for people only.
+        """
         if self.format == "table":
-            for row in rows:
-                text = terminal.compose(row, width=0, colored=self._colored)
-                self._write(text.encode() + b"\n", live=True)
-        elif record is not None:
-            self.record(record)
+            for row in (row for _, rows in found for row in rows):
+                self._write(terminal.compose(row, width=0, colored=self._colored).encode() + b"\n", live=True)
+        else:
+            self.rows(columns, (record for record, _ in found if record is not None), live=True)
 
     def ask(self, prompt: str) -> str:
         """Ask the person at the terminal for a line, which can be edited and recalled as in a shell.
@@ -319,7 +322,6 @@ class Output:
         self._write(shown.encode("utf-8", "surrogateescape") + b"\n", live=live)
 
     def _print_table(self, columns: Sequence[str], listing: Sequence[Sequence[str]]) -> None:
-
         from evcli.cli.cells import table_lines
 
         for row in table_lines(columns, listing, width=self._width(self._stdout), colored=self._colored):

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from evcli.cli.commands import DeciderOption, DeciderTimeout, read_timeout
-from evcli.cli.determinism import SpecChecks, check_record
+from evcli.cli.determinism import CHECKED, SpecChecks, check_record
 from evcli.cli.options import CheckDeterministic, Context, ReducerOption, split_version, standard_input
+from evcli.cli.output import Outcome
 from evcli.cli.parameters import Argument, Option
 from evcli.errors import AnswerIsNo, Usage
 from evcli.project.choosing import Choice, Chosen
@@ -31,6 +32,8 @@ Record = Annotated[
     str | None,
     Option("--record", metavar="STREAM@VERSION", help="Print the spec that tells of this event, one line"),
 ]
+
+_COLUMNS: Final = ("spec", "file", "line", "ok", "expected", "actual")
 
 
 def run(
@@ -61,17 +64,23 @@ def run(
         raise Usage("no spec is named", "for example: evcli test specs.toml; see 'evcli help testing'")
     read = list(_read(context, specs, reducer, decider))
     failed = 0
-    with SpecChecks(timeout=limit) as checks:
+
+    def check(checks: SpecChecks) -> Iterator[Outcome]:
+        nonlocal failed
         for spec, choice, chosen in read:
             outcome = run_spec(spec, chosen, timeout=limit)
             finding = checks.check(outcome, choice, chosen) if check_deterministic else None
             told = outcome_record(outcome, ok=finding is None)
             told |= check_record(finding) if check_deterministic else {}
             failed += not told["ok"]
-            context.out.outcome(told, outcome_rows(outcome, "" if finding is None else str(finding)))
+            yield told, outcome_rows(outcome, "" if finding is None else str(finding))
+        if not failed:
+            yield None, [[(f"{_count(len(read))} passed", "plain")]]
+
+    with SpecChecks(timeout=limit) as checks:
+        context.out.outcomes((*_COLUMNS, *(CHECKED if check_deterministic else ())), check(checks))
     if failed:
         raise AnswerIsNo(f"{failed} of {_count(len(read))} failed")
-    context.out.outcome(None, [[(f"{_count(len(read))} passed", "plain")]])
 
 
 def _read(

@@ -61,6 +61,18 @@ def test_the_samples_specs_hold_without_any_store(samples: Evcli, tmp_path: Path
     assert not (tmp_path / "samples" / ".evcli").exists()
 
 
+def test_all_outcomes_are_one_array_and_one_table(project: Evcli, tmp_path: Path) -> None:
+    specs: list[dict[str, object]] = [{"name": name, "when": {"type": name}, "then": []} for name in ("nothing", "no")]
+    (tmp_path / "two.jsonl").write_text("".join(json.dumps(spec) + "\n" for spec in specs))
+    array = json.loads(project("test", "two.jsonl", "-o", "json").out)
+    assert [(found["spec"], found["ok"]) for found in array] == [("nothing", True), ("no", False)]
+    table = project("test", "two.jsonl", "-o", "csv").out.decode().splitlines()
+    assert table[0] == "spec,file,line,ok,expected,actual"
+    assert table[1].startswith("nothing,")
+    assert table[2].startswith("no,")
+    assert len(table) == 3
+
+
 @pytest.mark.parametrize(
     ("command", "then"),
     [
