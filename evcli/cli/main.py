@@ -3,6 +3,8 @@
 A command's module is imported only when it is the one that was named, so that no command pays for another's imports.
 """
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -64,6 +66,9 @@ COMMANDS: Final = (
     Command("help", "help", "guarantees, format, design, time, reducers, views, deciders, commands, …"),
 )
 
+_GARBAGE: Final = 50_000
+"""How many objects to make before looking for garbage among them: more than a short run makes."""
+
 _GLOBAL_WITH_VALUE: Final = ("--store", "--config", "-o", "--output", "--color")
 _GLOBAL_IN_ONE: Final = ("--store=", "--config=", "--output=", "--color=", "-oj", "-ot", "-oc", "-or")
 _GLOBAL_FLAGS: Final = ("--json", "-r", "--raw", "-q", "--quiet")
@@ -73,7 +78,33 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run evcli with ``argv`` (default: the process's) and exit with the code that ``evcli help exit-codes`` tells of."""
     if sys.platform != "win32":  # ignored, as some start us, it loses exit codes: what fails would look like 0
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    gc.set_threshold(_GARBAGE)
+    code = run(sys.argv[1:] if argv is None else argv)
+    if _nothing_is_left_to_do():
+        os._exit(code)
+    sys.exit(code)
+
+
+def _nothing_is_left_to_do() -> bool:
+    """Say whether the process can end without taking the interpreter apart, which takes longer than a query.
+
+    Not where others wait for that (what is registered to run at exit, a debugger, a profiler), nor after a command that
+    Typer has run, which may have left anything.
+    """
+    if "typer" in sys.modules or sys.flags.interactive or sys.flags.inspect or os.environ.get("PYTHONINSPECT"):
+        return False
+    watched = sys.gettrace() or sys.getprofile()
+    if sys.version_info >= (3, 12):
+        watched = watched or any(map(sys.monitoring.get_tool, range(6)))
+    if watched or atexit._ncallbacks() or "threading" in sys.modules:  # noqa: SLF001 (there is no other way to know)
+        return False
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):  # the interpreter says so as it ends
+        return False
+    return True
 
 
 def run(argv: Sequence[str]) -> int:

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evcli.domain.names import compile_pattern
-from evcli.domain.reducers import BUILT_IN, ReducerDefinition
+from evcli.domain.reducers import BUILT_IN, Reducer, ReducerDefinition
 from evcli.errors import BadConfig, NotFound, Refused, Usage
 from evcli.places import CONFIG_FILE
 from evcli.project.definitions import (
@@ -46,12 +47,26 @@ class StreamConfig(NamedTuple):
     undo: "Undo | None" = None
 
 
-class Config(NamedTuple):
-    """What an ``evcli.toml`` says: its streams' and its views' tables in file order. Without a file, ``path`` is empty."""
+class Config:
+    """What an ``evcli.toml`` says: its streams' and its views' tables in file order. Without a file, ``path`` is empty.
 
-    path: str = ""
-    streams: tuple[StreamConfig, ...] = ()
-    views: "tuple[ViewDefinition, ...]" = ()
+    ``read_views`` reads the views' tables when they are first asked for.
+    """
+
+    def __init__(
+        self,
+        path: str = "",
+        streams: tuple[StreamConfig, ...] = (),
+        read_views: "Callable[[], tuple[ViewDefinition, ...]]" = tuple,
+    ) -> None:
+        self.path = path
+        self.streams = streams
+        self._read_views = read_views
+
+    @cached_property
+    def views(self) -> "tuple[ViewDefinition, ...]":
+        """The views' tables, in file order."""
+        return self._read_views()
 
     def definition_for(self, stream: str) -> ReducerDefinition:
         """Return the reducer definition of the first pattern that matches; the built-in merge if none does.
@@ -132,11 +147,17 @@ def load_config(path: str | None, *, state_root: str | None = None, cache: str |
     tables = file.table((), file.tables, known=("streams", "views"))
     streams = file.table(("streams",), tables.get("streams", {}))
     found = tuple(_read_stream(file, pattern, table, state_root) for pattern, table in streams.items())
-    if "views" not in tables:
-        return Config(path, found)
-    from evcli.project.view_config import read_views
 
-    return Config(path, found, read_views(file, file.table(("views",), tables["views"]), state_root))
+    def read_all_views() -> "tuple[ViewDefinition, ...]":
+        from evcli.project.view_config import read_views
+
+        return read_views(file, file.table(("views",), tables["views"]), state_root)
+
+    config = Config(path, found, read_all_views if "views" in tables else tuple)
+    if not file.is_known:
+        config.views  # noqa: B018 (raises where one is wrong)
+        file.note()
+    return config
 
 
 def parse_reducer(
@@ -232,12 +253,18 @@ def _read_reducer(file: TomlFile, keys: Keys, table: dict[str, Any], state_root:
 
 
 def _read_rules(file: TomlFile, keys: Keys, rules: dict[str, Any]) -> RulesDefinition:
-    from evcli.domain.rules import BadRule, compile_rules
+    @cache
+    def compiled() -> Reducer:
+        from evcli.domain.rules import BadRule, compile_rules
 
-    try:
-        return RulesDefinition(rules, compile_rules(rules))
-    except BadRule as error:
-        file.fail((*keys, *parse_keys(error.key)), error.problem)
+        try:
+            return compile_rules(rules)
+        except BadRule as error:
+            file.fail((*keys, *parse_keys(error.key)), error.problem)
+
+    if not file.is_known:
+        compiled()
+    return RulesDefinition(rules, compiled)
 
 
 def _check_initial(file: TomlFile, keys: Keys, value: Any) -> Any:  # noqa: ANN401 (a TOML value)

@@ -34,10 +34,10 @@ class BuiltInDefinition(NamedTuple):
 
 
 class RulesDefinition(NamedTuple):
-    """Declarative rules: the table of an ``evcli.toml``, and the reducer compiled from it."""
+    """Declarative rules: the table of an ``evcli.toml``, and what compiles it to a reducer, once."""
 
     rules: Mapping[str, Any]
-    reducer: Reducer
+    compile: Callable[[], Reducer]
 
     def fingerprint(self, cache_dir: str | None) -> str:
         """Digest the rules in their order, which decides which one matches first."""
@@ -46,7 +46,7 @@ class RulesDefinition(NamedTuple):
 
     def load(self) -> Reducer:
         """Return the compiled reducer."""
-        return self.reducer
+        return self.compile()
 
 
 class ProgramDefinition(NamedTuple):

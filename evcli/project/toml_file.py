@@ -27,10 +27,14 @@ class TomlFile:
     def __init__(self, path: str, cache: str | None = None) -> None:
         self.path = path
         self.text = _read_text(path)
+        self._cache = cache
         noted = recall(cache, path, self.text)
+        self.is_known = noted is not None
         self.tables = noted if noted is not None else parse_toml(path, self.text, wrong=BadConfig)
-        if noted is None:
-            remember(cache, path, self.text, self.tables)
+
+    def note(self) -> None:
+        """Note what the file says: all of it was looked at, and is as it should be (``is_known``, from then on)."""
+        remember(self._cache, self.path, self.text, self.tables)
 
     def table(self, keys: Keys, value: Any, known: Collection[str] | None = None) -> dict[str, Any]:  # noqa: ANN401
         """Return the value at ``keys`` if it is a table, with no other keys than those ``known`` (None: any)."""

@@ -1,6 +1,7 @@
 """What a TOML file says, noted in the cache as JSON: loading a parser of TOML and parsing takes longer than a query.
 
-A note has a digest over the file's text and what it says, so it counts for this text only, and only if it is whole.
+A note has a digest over evcli's version, the file's text and what it says, so it counts for these only, and only if it is
+whole. A file that is wrong is not noted.
 """
 
 import json
@@ -8,6 +9,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from evcli import __version__
 from evcli.storage.digests import sha256
 from evcli.storage.files import make_private_folder, replace_file
 
@@ -44,4 +46,4 @@ def _note(cache: str, path: str) -> str:
 
 def _digest(text: str, noted: bytes) -> bytes:
     said = text.encode()
-    return sha256(b"%d\n%b%b" % (len(said), said, noted)).hexdigest().encode()
+    return sha256(b"%b %d\n%b%b" % (__version__.encode(), len(said), said, noted)).hexdigest().encode()

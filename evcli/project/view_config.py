@@ -2,11 +2,11 @@
 
 import os
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from evcli.domain.names import check_name, compile_pattern, is_pattern
-from evcli.domain.reducers import BUILT_IN
-from evcli.domain.rules import BadRule, compile_rules
+from evcli.domain.reducers import BUILT_IN, Evolving
 from evcli.domain.views import OWN_COLUMNS, key_at
 from evcli.errors import Refused, Usage
 from evcli.project.definitions import EXEC_PREFIX, Permission, ProgramDefinition, PythonDefinition, is_reducer
@@ -144,10 +144,19 @@ def _read_rules(file: TomlFile, keys: Keys, table: dict[str, Any]) -> RowsDefini
         file.fail(keys, "it says nothing about its rows; give it rules ([views.NAME.on]), or a reducer")
     key = _read_key(file, keys, table)
     rules: dict[str, Any] = {name: table[name] for name in ("initial", "on") if name in table}
-    try:
-        return RulesRows(rules, compile_rules(rules, of_rows=True), key)
-    except BadRule as error:
-        file.fail((*keys, *parse_keys(error.key)), error.problem)
+
+    @cache
+    def compiled() -> Evolving:
+        from evcli.domain.rules import BadRule, compile_rules
+
+        try:
+            return compile_rules(rules, of_rows=True)
+        except BadRule as error:
+            file.fail((*keys, *parse_keys(error.key)), error.problem)
+
+    if not file.is_known:
+        compiled()
+    return RulesRows(rules, compiled, key)
 
 
 def _read_key(file: TomlFile, keys: Keys, table: dict[str, Any]) -> str:

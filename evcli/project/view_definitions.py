@@ -1,6 +1,6 @@
 """View definitions: what a view's rows are made by, known by a fingerprint, and loaded only when there is something to fold."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evcli.domain.reducers import BUILT_IN, Evolving
@@ -53,7 +53,7 @@ class RulesRows(NamedTuple):
     """Rows made by declarative rules, under the key that is found at ``key``."""
 
     rules: Mapping[str, Any]
-    reducer: Evolving
+    compile: Callable[[], Evolving]
     key: str
 
     def describe(self) -> str:
@@ -67,7 +67,7 @@ class RulesRows(NamedTuple):
 
     def load(self) -> RowReducer:
         """Return the compiled rules."""
-        return _of_reducer(self.reducer, self.key)
+        return _of_reducer(self.compile(), self.key)
 
 
 class BuiltInRows(NamedTuple):

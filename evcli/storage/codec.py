@@ -24,8 +24,8 @@ MAX_DEPTH: Final = 200
 _EXACT: Final = 2**53
 IGNORED_MEMBERS: Final = frozenset({"position", "version", "recorded", "commit", "seal"})
 _BLANK: Final = re.compile(r"[ \t\n\r]*").match
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)  # an unclosed string runs to the end
-_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_NESTING: Final = r'(?s)"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]'  # an unclosed string runs to the end
+_SURROGATE: Final = r"\\u[dD][89a-fA-F]"
 
 
 class InputLine(NamedTuple):
@@ -324,7 +324,7 @@ def _check_depth(text: str, most: int) -> None:
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = 0
-    for token in _TOKEN.finditer(text):
+    for token in re.finditer(_NESTING, text):
         first = token[0][0]
         depth += (first in "[{") - (first in "]}")
         if depth > most:
@@ -334,7 +334,7 @@ def _check_depth(text: str, most: int) -> None:
 def _check_surrogates(raw: str, value: Any) -> None:  # noqa: ANN401
     try:
         raw.encode()
-        if _SURROGATE.search(raw):
+        if "\\u" in raw and re.search(_SURROGATE, raw):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise Refused("a lone surrogate, which is no character", "convert the input to UTF-8") from error
