@@ -66,7 +66,7 @@ COMMANDS: Final = (
     Command("help", "help", "guarantees, format, design, time, reducers, views, deciders, commands, …"),
 )
 
-_GARBAGE: Final = 50_000
+_GARBAGE: Final = 100_000
 """How many objects to make before looking for garbage among them: more than a short run makes."""
 
 _GLOBAL_WITH_VALUE: Final = ("--store", "--config", "-o", "--output", "--color")

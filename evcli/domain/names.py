@@ -11,7 +11,7 @@ MAX_NAME_BYTES: Final = 200
 RESERVED: Final = "evcli"
 
 _NAME: Final = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*\Z")
-_FILE: Final = re.compile(r"\.jsonl(?:/|\Z)", re.IGNORECASE)
+_FILE: Final = ".jsonl"
 _RULE: Final = (
     "a name is segments of letters, digits, '.', '_' and '-' that start with a letter or digit, joined by '/',"
     f" at most {MAX_NAME_BYTES} bytes, none ending in .jsonl"
@@ -33,7 +33,9 @@ def check_name(name: str) -> str:
 
 def is_name(text: str) -> bool:
     """Say whether ``text`` may be a stream's name."""
-    return len(text) <= MAX_NAME_BYTES and _NAME.match(text) is not None and _FILE.search(text) is None
+    if len(text) > MAX_NAME_BYTES or _NAME.match(text) is None:
+        return False
+    return _FILE not in text.lower() or not any(part.lower().endswith(_FILE) for part in text.split("/"))
 
 
 def check_writable(name: str) -> str:

@@ -10,8 +10,8 @@ from evcli.errors import Usage
 MISSING: Final = object()
 """What stands for a value that is not there, since null is one."""
 
-_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,17}").fullmatch
-_BAD_ESCAPE: Final = re.compile(r"~(?![01])").search
+_INDEX: Final = r"0|[1-9][0-9]{0,17}"
+_BAD_ESCAPE: Final = r"~(?![01])"
 
 
 def parse_pointer(text: str) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def parse_pointer(text: str) -> tuple[str, ...]:
         return ()
     if not text.startswith("/"):
         raise Usage(f"{text!r} is not a JSON pointer", f"start it with a slash: {'/' + text!r}")
-    if _BAD_ESCAPE(text):
+    if "~" in text and re.search(_BAD_ESCAPE, text):
         raise Usage(f"{text!r} is not a JSON pointer", "in a name, write ~ as ~0 and / as ~1")
     return tuple(token.replace("~1", "/").replace("~0", "~") for token in text[1:].split("/"))
 
@@ -89,7 +89,7 @@ def take_away(state: Json, tokens: tuple[str, ...]) -> None:
 
 
 def _index_in(array: list[Json], token: str) -> int | None:
-    return index if _INDEX(token) and (index := int(token)) < len(array) else None
+    return index if re.fullmatch(_INDEX, token) and (index := int(token)) < len(array) else None
 
 
 def _key_in(holder: Json, tokens: tuple[str, ...], depth: int) -> str | int:

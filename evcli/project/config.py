@@ -19,9 +19,9 @@ from evcli.project.definitions import (
     is_decider,
     is_reducer,
     python_reducer,
+    require_trust,
 )
 from evcli.project.toml_file import Keys, TomlFile, parse_keys
-from evcli.project.trust import require_trust
 
 if TYPE_CHECKING:
     from evcli.domain.undoing import Undo

@@ -163,6 +163,13 @@ class PythonDefinition(Generic[_Code]):
         return os.path.join(cache_dir, "code", f"{name}.json")
 
 
+def require_trust(config_path: str, what: str, state_root: str | None) -> None:
+    """Do nothing if the code that ``config_path`` names may run; see `evcli.project.trust.require_trust`."""
+    from evcli.project import trust
+
+    trust.require_trust(config_path, what, state_root)
+
+
 def is_program(definition: ReducerDefinition) -> bool:
     """Say whether a reducer is a program."""
     return isinstance(definition, ProgramDefinition)

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evcli.domain.names import check_name, compile_pattern, is_pattern
 from evcli.domain.reducers import BUILT_IN, Evolving
-from evcli.domain.views import OWN_COLUMNS, key_at
 from evcli.errors import Refused, Usage
-from evcli.project.definitions import EXEC_PREFIX, Permission, ProgramDefinition, PythonDefinition, is_reducer
+from evcli.project.definitions import (
+    EXEC_PREFIX,
+    Permission,
+    ProgramDefinition,
+    PythonDefinition,
+    is_reducer,
+    require_trust,
+)
 from evcli.project.toml_file import Keys, TomlFile, parse_keys
-from evcli.project.trust import require_trust
 from evcli.project.view_definitions import (
     BuiltInRows,
     ProgramRows,
@@ -26,9 +31,9 @@ if TYPE_CHECKING:
     from evcli.project.sources import Sources
 
 _KEYS: Final = ("from", "key", "columns", "initial", "on", "reducer")
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}").fullmatch
+_NAME: Final = r"[A-Za-z][A-Za-z0-9_-]{0,63}"
 _RESERVED: Final = ("evcli", "sqlite_")
-_COLUMN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
+_COLUMN: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _COLUMN_TYPES: Final = ("integer", "real", "text", "numeric")
 _NO_COLUMNS: Final = ("rowid", "oid", "_rowid_", "true", "false")
 
@@ -42,7 +47,7 @@ def read_views(file: TomlFile, tables: dict[str, Any], state_root: str | None) -
     known: set[str] = set()
     for name in tables:
         keys: Keys = ("views", name)
-        if not _NAME(name) or name.lower().startswith(_RESERVED):
+        if not re.fullmatch(_NAME, name) or name.lower().startswith(_RESERVED):
             file.fail(
                 keys,
                 "a view's name is letters, digits, '_' and '-', begins with a letter (not with evcli or sqlite_), and"
@@ -80,9 +85,13 @@ def _read_patterns(file: TomlFile, keys: Keys, table: dict[str, Any]) -> tuple[s
 def _read_columns(file: TomlFile, keys: Keys, table: dict[str, Any]) -> dict[str, str]:
     at = (*keys, "columns")
     columns = file.table(at, table.get("columns", {}))
+    if file.is_known:
+        return dict(columns)
+    from evcli.domain.views import OWN_COLUMNS
+
     known = {*OWN_COLUMNS, *_NO_COLUMNS}
     for name, kind in columns.items():
-        if not _COLUMN(name):
+        if not re.fullmatch(_COLUMN, name):
             file.fail((*at, name), "a column's name is letters, digits and '_', and begins with no digit")
         if name.lower() in known:
             file.fail((*at, name), "there is a column of that name already")
@@ -163,6 +172,10 @@ def _read_key(file: TomlFile, keys: Keys, table: dict[str, Any]) -> str:
     at, key = (*keys, "key"), table.get("key")
     if not isinstance(key, str):
         file.fail(at if "key" in table else keys, 'a view needs a key: key = "/data/sku", or key = "stream"')
+    if file.is_known:
+        return key
+    from evcli.domain.views import key_at
+
     try:
         key_at(key)
     except Usage as error:

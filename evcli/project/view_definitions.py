@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evcli.domain.reducers import BUILT_IN, Evolving
 from evcli.domain.values import copy_json
-from evcli.domain.views import EvolvingRows, RowReducer, key_at
 from evcli.project.definitions import ProgramDefinition, PythonDefinition, digest
 
 if TYPE_CHECKING:
+    from evcli.domain.views import EvolvingRows, RowReducer
     from evcli.project.code import PythonRowReducer
 
 
@@ -23,7 +23,7 @@ class RowsDefinition(Protocol):
         """Return a hex digest of all that decides what rows the events make; see `ReducerDefinition`."""
         ...
 
-    def load(self) -> RowReducer:
+    def load(self) -> "RowReducer":
         """Return what makes them; see `ReducerDefinition`."""
         ...
 
@@ -44,7 +44,7 @@ class ViewDefinition(NamedTuple):
         """Return a hex digest of all that decides what the rows are, columns included."""
         return digest("view", sorted(set(self.patterns)), self.columns, self.rows.fingerprint(cache_dir))
 
-    def load(self) -> RowReducer:
+    def load(self) -> "RowReducer":
         """Return what the rows are made by."""
         return self.rows.load()
 
@@ -65,7 +65,7 @@ class RulesRows(NamedTuple):
         del cache_dir
         return digest("rules", self.rules, self.key)
 
-    def load(self) -> RowReducer:
+    def load(self) -> "RowReducer":
         """Return the compiled rules."""
         return _of_reducer(self.compile(), self.key)
 
@@ -85,7 +85,7 @@ class BuiltInRows(NamedTuple):
         del cache_dir
         return digest("built-in", self.reducer, self.key)
 
-    def load(self) -> RowReducer:
+    def load(self) -> "RowReducer":
         """Return it from the table."""
         reducer = BUILT_IN[self.reducer]
         assert isinstance(reducer, Evolving)
@@ -106,7 +106,7 @@ class PythonRows(NamedTuple):
         """Digest the project's files; see `PythonDefinition`."""
         return self.code.fingerprint(cache_dir)
 
-    def load(self) -> RowReducer:
+    def load(self) -> "RowReducer":
         """Load the file."""
         return self.code.load()
 
@@ -125,13 +125,16 @@ class ProgramRows(NamedTuple):
         """Digest the program, see `ProgramDefinition`, and the key."""
         return digest(self.program.fingerprint(cache_dir), self.key)
 
-    def load(self) -> RowReducer:
+    def load(self) -> "RowReducer":
         """Return the program as a reducer of rows."""
+        from evcli.domain.views import key_at
         from evcli.project.row_programs import ExecRowReducer
 
         self.program.permit(self.program.command)
         return ExecRowReducer(self.program.command, directory=self.program.directory, key_of=key_at(self.key))
 
 
-def _of_reducer(reducer: Evolving, key: str) -> EvolvingRows:
+def _of_reducer(reducer: Evolving, key: str) -> "EvolvingRows":
+    from evcli.domain.views import EvolvingRows, key_at
+
     return EvolvingRows(key_at(key), lambda: copy_json(reducer.make_initial()), reducer.evolve, reducer.types)

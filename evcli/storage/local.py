@@ -25,15 +25,13 @@ from evcli.storage.layout import (
     stream_path,
 )
 from evcli.storage.lines import Mark
-from evcli.storage.looking import Looks, counted_end
-from evcli.storage.network import require_local
-from evcli.storage.repeats import Remaining, ids_in, leave_out_repeats
 from evcli.storage.settle import read_lock_mark, settle_last_commit
 from evcli.storage.stream_file import StreamFile, cut_chunk, opened_stream
-from evcli.storage.writing import storage_failed, write_commit
 
 if TYPE_CHECKING:
     from evcli.domain.conditions import Condition
+    from evcli.storage.looking import Looks
+    from evcli.storage.repeats import Remaining
 
 
 class _Own(NamedTuple):
@@ -67,7 +65,6 @@ class LocalStore:
         self._cache = cache
         self._anywhere = allow_network_fs
         self._own: _Own | None = None
-        self._looks = Looks(root)
 
     @cached_property
     def id(self) -> str:
@@ -77,6 +74,12 @@ class LocalStore:
             StoreNotFound: If there is no store yet.
         """
         return require_identity(self.root)
+
+    @cached_property
+    def _looks(self) -> "Looks":
+        from evcli.storage.looking import Looks
+
+        return Looks(self.root)
 
     @property
     def location(self) -> str:
@@ -111,6 +114,8 @@ class LocalStore:
     @contextmanager
     def _locked(self, wait: float) -> Iterator[int]:
         if not self._anywhere:
+            from evcli.storage.network import require_local
+
             require_local(self.root)
             self._anywhere = True
         with self._telling():
@@ -123,12 +128,15 @@ class LocalStore:
         """Say what the operating system's failures mean to a writer: nothing was stored."""
         try:
             yield
-        except SyncFailed as failed:
-            raise storage_failed(failed.error) from failed
-        except OSError as error:
-            raise storage_failed(error) from error
+        except (SyncFailed, OSError) as failed:
+            from evcli.storage.writing import storage_failed
+
+            raise storage_failed(failed.error if isinstance(failed, SyncFailed) else failed) from failed
 
     def _append(self, lock_fd: int, writes: Sequence[Write], unless: "Sequence[Condition]", *, once: bool) -> Receipt:
+        from evcli.storage.repeats import leave_out_repeats
+        from evcli.storage.writing import write_commit
+
         time = now()
         own = self._own
         self._own = None
@@ -162,6 +170,8 @@ class LocalStore:
                 return NO_TIP
             file = StreamFile(fd, stream, stream_path(stream))
             if flags == os.O_RDONLY:
+                from evcli.storage.looking import counted_end
+
                 return file.tip(counted_end(self._looks, file, head.position))
             size = os.fstat(fd).st_size
             if known and size == known.offset:
@@ -193,6 +203,8 @@ class LocalStore:
 
     def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: "Sequence[Condition]" = ()) -> Plan:
         """Work out what `append` would store; see the contract."""
+        from evcli.storage.repeats import ids_in, leave_out_repeats
+
         check_writes(writes)
         before = (
             after.state if after and isinstance(after.state, _Planned) else _Planned(self._head_if_any(), {}, {}, {})
@@ -213,7 +225,7 @@ class LocalStore:
         return Plan(lines, receipt, _Planned(commit.head, tips, stored, {**before.ids, **ids}))
 
     def _build(
-        self, head: Head, tips: Mapping[str, Tip], remaining: Remaining, unless: "Sequence[Condition]", *, now: str
+        self, head: Head, tips: Mapping[str, Tip], remaining: "Remaining", unless: "Sequence[Condition]", *, now: str
     ) -> tuple[Commit | None, Receipt]:
         remaining.check_expected(tips)
         if remaining.writes and unless:
@@ -304,6 +316,8 @@ class LocalStore:
     @contextmanager
     def _counted(self, stream: str, end: int) -> Iterator[tuple[StreamFile | None, int]]:
         """Open a stream and find the end of what counts up to position ``end``; None if nothing does."""
+        from evcli.storage.looking import counted_end
+
         self.id  # noqa: B018 (a store must be there)
         with opened_stream(self.root, stream) as file:
             limit = counted_end(self._looks, file, end) if file else 0
