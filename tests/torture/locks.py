@@ -19,7 +19,7 @@ from typing import Final
 
 from evcli.domain.events import NewEvent, Write
 from evcli.errors import Busy
-from evcli.storage import local, writing
+from evcli.storage import writing
 from evcli.storage.local import LocalStore
 from tests.torture.forking import at_call, command, end, fork, put, side_by_side, wait, wait_stopped
 from tests.torture.refusals import network_file_systems, unwritable_stores
@@ -201,7 +201,7 @@ def _hold_and_stop(store: Path) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
         write_commit(*given)  # type: ignore[arg-type]  # as they were given
 
-    put(local, "write_commit", stop_first)
+    put(writing, "write_commit", stop_first)
     LocalStore(str(store)).append(_writes(1))
 
 
@@ -235,15 +235,15 @@ def forked_children(root: Path, figures: Figures) -> None:
         children.append(fork(partial(time.sleep, 60)))
         write_commit(*given)  # type: ignore[arg-type]  # as they were given
 
-    put(local, "write_commit", fork_first)
+    put(writing, "write_commit", fork_first)
     try:
         store.append(_writes(1))
-        put(local, "write_commit", write_commit)
+        put(writing, "write_commit", write_commit)
         store.append(_writes(2), lock_wait=1)
     except Busy:
         figures.find("exceptions", "a child that was forked while the lock was held holds it")
     finally:
-        put(local, "write_commit", write_commit)
+        put(writing, "write_commit", write_commit)
         for pid in children:
             end(pid)
     figures.states += 1

@@ -122,8 +122,8 @@ SEEDS = (
     Seed(
         "the mark is believed unchecked",
         "lines.py",
-        "if found is None or sha256(text[: MARK_BYTES - 9]).hexdigest()[:8].encode() != found[3]:",
-        "if found is None:",
+        "return mark if text[:MARK_BYTES] == write_mark(mark) else None",
+        "return mark",
         TORN,
     ),
     Seed("NULs are holes wherever they end", "lines.py", "(offset + run.end()) % SECTOR == 0", "True", TORN),
@@ -292,15 +292,15 @@ SEEDS = (
     Seed(
         "a stream's commands go on after one that has to wait",
         "write_side/working.py",
-        "            if not done[-1]:\n                break\n",
+        "                if not done[-1]:\n                    break\n",
         "",
         WORKING,
     ),
     Seed(
         "whoever else is at a command is taken for dead",
         "attempts.py",
-        "                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
-        "",
+        "                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n                before",
+        "                before",
         WORKING,
     ),
     Seed(
