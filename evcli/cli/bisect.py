@@ -11,7 +11,9 @@ from evcli.cli.options import Context, ReducerOption, Until, instant, split_vers
 from evcli.cli.parameters import Argument, Option
 from evcli.cli.views import Params, read_params
 from evcli.errors import NotFound, Usage
+from evcli.storage.codec import dump
 from evcli.time_travel.bisecting import Flip, Tally, scan, scan_view, search
+from evcli.time_travel.checking import Subject
 from evcli.time_travel.timeline import Progress
 
 EXAMPLES = """\
@@ -74,9 +76,12 @@ def run(
             flips = _look_through_view(context, name, question, tally, progress)
         else:
             flips = _look_through_stream(context, name, question, tally, progress, reducer)
-        count = print_events(context, _told(context, flips, all_=all_), single=not all_)
+        told = _told(context, flips, asked, all_=all_)
+        count = print_events(context, told, single=not all_)
     tally.require_any()
     if not count:
+        if context.out.format == "json" and not all_:
+            context.out.line(b"null")
         _tell_end(context, tally)
     return int(count > 0)
 
@@ -121,14 +126,28 @@ def _check_range(good: int, bad: int | None) -> None:
         raise Usage(f"there is nothing between --good {good} and --bad {bad}", "name a later one with --bad")
 
 
-def _told(context: Context, flips: Iterable[Flip], *, all_: bool) -> Iterable[Shown]:
-    for flip in islice(flips, None if all_ else 1):
+def _told(context: Context, flips: Iterable[Flip], asked: Asked, *, all_: bool) -> Iterable[Shown]:
+    for number, flip in enumerate(islice(flips, None if all_ else 1)):
+        if number == 0:
+            _tell_doubts(context, flip, asked)
         at = {"version": flip.number} if flip.key is None else {"position": flip.number, "key": flip.key}
         more: dict[str, Any] = {"holds": flip.holds} if all_ else {}
         if flip.skipped:
             more["skipped"] = list(flip.skipped)
-            context.out.note(f"{_spell(flip.skipped)}: it may have been there already")
+            context.out.note(f"{_spell(flip.skipped)}: one of those may be the event")
         yield Shown(at, flip.line, flip.changes(), more)
+
+
+def _tell_doubts(context: Context, flip: Flip, asked: Asked) -> None:
+    """Say where the first answer may be of the question and not of the events: it is what is blamed otherwise."""
+    if flip.key is not None:
+        return
+    if unknown := asked.unknown_names((), (flip.before, flip.after)):
+        names = ", ".join(map(repr, unknown))
+        context.out.note(f"there is no member {names} before or after event {flip.number}; a name of nothing is NULL")
+    initial = Subject("", dump(flip.before), 0, 0)
+    if flip.number == 1 and asked.make_check("state", {}).judge(initial) == "bad":
+        context.out.note("the check fails before the first event already: begin later with --good VERSION, or mend it")
 
 
 def _spell(skipped: Sequence[int]) -> str:

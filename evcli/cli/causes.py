@@ -61,8 +61,8 @@ def print_events(context: Context, shown: Iterable[Shown], *, single: bool) -> i
         out.texts(map(_as_json, counted()))
     else:
         texts = list(map(_as_json, counted()))
-        if texts or out.format == "json":
-            out.line(texts[0] if texts else b"null")
+        if texts:
+            out.line(texts[0])
     return count
 
 

@@ -1,12 +1,14 @@
 """What is asked of states: ``--check EXPR`` or ``--run PROGRAM``, as ``bisect`` and ``shrink`` take it."""
 
-from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 from evcli.cli.parameters import Option
+from evcli.domain.values import Json
 from evcli.errors import Usage
 from evcli.storage.sql_checks import RowCheck
-from evcli.storage.view_sql import SqlValue
+from evcli.storage.sql_tokens import fold_case
+from evcli.storage.view_sql import SqlValue, read_expression
 from evcli.time_travel.checking import Check, ProgramCheck, SqlCheck
 
 Expression = Annotated[
@@ -31,6 +33,20 @@ class Asked(NamedTuple):
             return SqlCheck(RowCheck(table, columns, self.expression, self.params, what="--check"))
         assert self.program is not None
         return ProgramCheck(self.program)
+
+    def as_then(self) -> dict[str, Any]:
+        """Return what a spec expects where the check is to hold; nothing of a program, which a spec cannot name."""
+        if self.expression is None:
+            return {}
+        return {"check": self.expression} | ({"params": dict(self.params)} if self.params else {})
+
+    def unknown_names(self, columns: Collection[str], states: Iterable[Json]) -> list[str]:
+        """Return the names in the expression that are no column, and no member of any of the states: they are NULL."""
+        if self.expression is None:
+            return []
+        known = {fold_case(name) for state in states if isinstance(state, dict) for name in state}
+        names = read_expression(self.expression, columns, self.params, "--check").members.defined
+        return [name for name in names if fold_case(name) not in known]
 
 
 def read_check(expression: str | None, program: str | None, params: Mapping[str, SqlValue], *, example: str) -> Asked:

@@ -9,6 +9,7 @@ from evcli.cli.extents import Extents
 from evcli.cli.options import Context
 from evcli.cli.parameters import Option
 from evcli.domain.reducers import Reducer
+from evcli.project.definitions import begin_alike
 from evcli.time_travel.comparing import Difference
 from evcli.time_travel.processes import Opened, compare_streams
 
@@ -49,7 +50,8 @@ def _open(store: str | None, config: str | None, reducer: str | None, against: s
     new = opened.definition("", against)
 
     def reducers(stream: str) -> tuple[Reducer, Reducer]:
-        return (old or opened.definition(stream)).load(), new.load()
+        one = old or opened.definition(stream)
+        return one.load(), begin_alike(new, one).load()
 
     return Opened(opened.log, reducers)
 

@@ -58,7 +58,7 @@ def run(
 def _diff_view(context: Context, name: str, since: str | None, until: str | None) -> int:
     start = instant(since)
     if start is None:
-        raise Usage(f"{name} is a view, and it is not said since when", f"as in: evcli diff {name} --since yesterday")
+        raise Usage(f"{name} is a view, and it is not said since when", "as in: evcli diff VIEW --since yesterday")
     end = instant(until, end=True)
     _check_order(start, end)
     with context.out.progress(f"folding {name}") as progress:

@@ -41,15 +41,18 @@ def run(
     with context.out.progress(f"shrinking {name}") as progress:
         line = context.store.timeline(name, reducer=reducer)
         last = line.last_version(until=instant(until, end=True), to=to)
-        flips = scan(line, asked.make_check("state", {}), good=0, bad=last, tally=Tally())
+        tally = Tally()
+        flips = scan(line, asked.make_check("state", {}), good=0, bad=last, tally=tally)
         broken = next((flip for flip in flips if not flip.holds), None)
         fails = failing_by(name, line.reducer, lambda: asked.make_check("state", {}))
         end = context.store.head().position
         events = list(read_events(context.store.log, name, end=end, to=broken.number)) if broken else []
+        if broken is None:
+            tally.require_any()
         if not events or not fails(events):
             raise AnswerIsNo(f"the check holds after every event of {name}", "see its states: evcli step " + name)
         kept = shrink(events, fails, progress=progress)
     state = line.reducer.fold(line.reducer.initial(), renumbered(kept))
-    then = {"check": check} if check is not None else {"state": loads(to_json(StreamState(name, len(kept), state)))}
+    then = asked.as_then() or {"state": loads(to_json(StreamState(name, len(kept), state)))}
     title = f"{name}@{events[-1]['version']} {check or program}"
     context.out.line(dump(spec_of_state(title, name, kept, then)))

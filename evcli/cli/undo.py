@@ -21,8 +21,8 @@ def run(
     """Print the events that would compensate one, as lines for 'append --from -'; nothing is stored.
 
     How an event is undone is declared in evcli.toml, [streams."PATTERN".undo], or said by the decider's
-    undo(event, state); else exit 4. The lines expect the version that the stream is at, and have an id made of the
-    event's place: so they are stored once, however often this is done. See 'evcli help debugging'.
+    undo(event, state); else exit 4. Lines for the event's own stream expect the version that it is at now, and all have
+    an id made of the event's place: so they are stored once, however often this is done. See 'evcli help debugging'.
     """
     stream, _, version = split_version(event)
     if version is None or ".." in event:

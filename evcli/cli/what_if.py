@@ -13,7 +13,7 @@ from evcli.cli.states import print_state, state_record
 from evcli.domain.events import NewEvent
 from evcli.domain.patches import changes_between
 from evcli.domain.pointers import parse_pointer
-from evcli.errors import Refused, Usage
+from evcli.errors import CodeFailed, Refused, Usage
 from evcli.replay import StreamState, read_events, replay_stream
 from evcli.storage.codec import input_line, loads
 from evcli.time_travel.rejudging import Judged, Rejudging, commits_by_version
@@ -54,6 +54,10 @@ def read_supposition(
     ranges = tuple(_read_range(text) for text in without or () if not text.startswith("type="))
     if not all(types):
         raise Usage("--without type= names no type", _FORM)
+    if sum(text.startswith("-@") for text in insert or ()) > 1:
+        raise Usage(
+            "standard input can be inserted once", "write the events into a file, and name it as often as needed"
+        )
     insertions = tuple(_read_insertion(text) for text in insert or ())
     found = tuple(_read_setting(name, text) for name, text in read_fields(settings or ()).items())
     return Supposition(ranges, types, insertions, found)
@@ -84,7 +88,11 @@ def print_supposed(
     fold, log = context.store.definition(stream, reducer).load(), context.store.log
     events = supposed_events(log, stream, supposition, end=end, to=version)
     again = _rejudging(context, stream, supposition, end=end, to=version) if decide else None
-    state = fold.fold(fold.initial(), again.events(events) if again else events)
+    try:
+        state = fold.fold(fold.initial(), again.events(events) if again else events)
+    except CodeFailed as error:
+        error.hint = "the history was changed: look at what is left out, inserted and set (a number is set by :=)"
+        raise
     if again is not None:
         context.out.explain(Judged._fields, [judged._asdict() for judged in again.found], name="decide")
     supposed = StreamState(stream, version, state)

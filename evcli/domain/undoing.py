@@ -61,7 +61,17 @@ def _compile_member(definition: Json, key: str) -> Read:
     if isinstance(definition, dict) and "literal" not in definition:
         parts = [(name, _compile_member(member, f"{key}.{name}")) for name, member in definition.items()]
         return lambda event: {name: value for name, part in parts if (value := part(event)) is not MISSING}
-    return compile_value(definition, key, _MEMBERS)
+    read = compile_value(definition, key, _MEMBERS)
+    if isinstance(definition, str) and definition.startswith((f"/{BEFORE}/", f"/{NOW}/")):
+        return lambda event: _there(read(event), f"{key}: {definition}")
+    return read
+
+
+def _there(value: Json, what: str) -> Json:
+    """Return a value of a state; what was not there cannot be brought back, and an event without it would say nothing."""
+    if value is MISSING:
+        raise ValueError(f"{what} leads nowhere")
+    return value
 
 
 def _negative(value: Json, key: str) -> Json:

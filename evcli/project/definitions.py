@@ -175,6 +175,13 @@ def is_program(definition: ReducerDefinition) -> bool:
     return isinstance(definition, ProgramDefinition)
 
 
+def begin_alike(definition: ReducerDefinition, other: ReducerDefinition) -> ReducerDefinition:
+    """Return a program's definition with the initial state of the other, if that is one: a command line names none."""
+    if isinstance(definition, ProgramDefinition) and isinstance(other, ProgramDefinition):
+        return definition._replace(initial=other.initial)
+    return definition
+
+
 def is_reducer(text: str) -> bool:
     """Say whether ``text`` has the form of a built-in's name, a Python file's, or a program."""
     if text.startswith(EXEC_PREFIX):

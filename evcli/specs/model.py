@@ -1,6 +1,7 @@
 """A spec: what is given, what is wanted when, and what is then to be; read from the values of TOML or JSON."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from evcli.domain.commands import Command
@@ -19,7 +20,7 @@ SPEC_KEYS: Final = ("name", "stream", "given", "when", "then")
 _COMMAND_KEYS: Final = ("type", "data")
 _EVENT_KEYS: Final = ("stream", "type", "data", "meta", "v")
 _ANSWERS: Final = ("rejected", "conflict")
-_OUTCOME_KEYS: Final = ("events", "state", "check", *_ANSWERS)
+_OUTCOME_KEYS: Final = ("events", "state", "check", "params", *_ANSWERS)
 
 
 class Place(NamedTuple):
@@ -41,7 +42,8 @@ class Then(NamedTuple):
     """What is expected: ``events``, each with the members that count, by ``stream`` too; or that there is no such thing.
 
     ``events`` is None where nothing is said of them, ``state`` is `MISSING` likewise. ``refusal`` is ``"rejected"`` or
-    ``"conflict"``, and ``why`` its code or reason, or None for any. ``check`` is a SQL expression that the state passes.
+    ``"conflict"``, and ``why`` its code or reason, or None for any. ``check`` is a SQL expression that the state passes,
+    with the values of its ``params``.
     """
 
     events: tuple[dict[str, Any], ...] | None = None
@@ -49,6 +51,7 @@ class Then(NamedTuple):
     refusal: str | None = None
     why: str | None = None
     check: str | None = None
+    params: Mapping[str, str | int | float | None] = MappingProxyType({})
 
 
 class Spec(NamedTuple):
@@ -133,7 +136,20 @@ class _Reading:
         events = self._events("then.events", members["events"], stream) if "events" in members else None
         state = loads(self._encode("then.state", members["state"])) if "state" in members else MISSING
         check = self._text("then.check", members["check"]) if "check" in members else None
-        return Then(events, state, check=check)
+        return Then(events, state, check=check, params=self._params(members) if "params" in members else {})
+
+    def _params(self, members: Mapping[str, Any]) -> dict[str, str | int | float | None]:
+        if "check" not in members:
+            raise self.wrong("then.params", "these are the values of the parameters of a check, and there is none")
+        given = members["params"]
+        if not isinstance(given, dict):
+            raise self.wrong("then.params", f"this is {kind_of(given)}; write {{ name = value }}")
+        for name, value in given.items():
+            if isinstance(value, dict | list):
+                raise self.wrong(
+                    f"then.params.{name}", f"this is {kind_of(value)}; give a text, a number, true or null"
+                )
+        return given
 
     def _events(self, key: str, value: Any, stream: str) -> tuple[dict[str, Any], ...]:  # noqa: ANN401
         return tuple(self._expected(f"{key}[{n}]", each, stream) for n, each in enumerate(self._array(key, value), 1))

@@ -15,7 +15,7 @@ from evcli.errors import BadSpec, CodeFailed, Conflict, EvcliError, NotFound, Re
 from evcli.given import to_request
 from evcli.project.choosing import Chosen
 from evcli.replay import StreamState, replay_stream, to_json
-from evcli.specs.model import GivenEvent, Spec
+from evcli.specs.model import GivenEvent, Spec, Then
 from evcli.storage.codec import loads
 from evcli.storage.memory import MemoryStore
 from evcli.storage.sql_checks import RowCheck
@@ -188,7 +188,7 @@ def _actual(spec: Spec, ran: Ran, *, with_state: bool) -> dict[str, Json]:
     if with_state or spec.then.check is not None:
         assert ran.definition is not None
         reached = _state_by(ran.store)(spec.stream, ran.definition)
-        passes = spec.then.check is None or _passes(spec.then.check, reached)
+        passes = _passes(spec.then, reached)
         if with_state or not passes:
             found["state"] = loads(to_json(reached))
         if spec.then.check is not None:
@@ -196,9 +196,11 @@ def _actual(spec: Spec, ran: Ran, *, with_state: bool) -> dict[str, Json]:
     return found
 
 
-def _passes(expression: str, reached: StreamState) -> bool:
-    """Say whether a SQL expression is true of a state."""
-    check = RowCheck("state", {}, expression, {}, what="then.check")
+def _passes(then: Then, reached: StreamState) -> bool:
+    """Say whether the SQL expression that is expected to be, if any, is true of a state."""
+    if then.check is None:
+        return True
+    check = RowCheck("state", {}, then.check, then.params, what="then.check")
     check.put(Row(reached.stream, to_json(reached), reached.version, reached.version))
     return check.find_failing((reached.stream,)) is None
 

@@ -17,6 +17,8 @@ Progress = Callable[[int, int], None]
 """Is told how many of how many events have been gone through."""
 
 _TOLD_EVERY: Final = 64
+_LATEST: Final = 16
+_WIDER: Final = 4
 
 
 class Step(NamedTuple):
@@ -132,12 +134,16 @@ class Timeline:
     def stretches_back(self, to: int) -> Iterator[Stretch]:
         """Yield the parts of the stream between its snapshots, from ``to`` back to its beginning.
 
-        Each is to be gone through before the next one is asked for.
+        Each is to be gone through before the next one is asked for. Where a reducer takes many events at once, because
+        one at a time is dear, they are the last few events, and before them ever more.
 
         Raises:
             CodeFailed: If the reducer fails; the message names the event.
             Damaged: As soon as something does not verify.
         """
+        if self.reducer.batch > 1:
+            yield from self._ever_wider_back(to)
+            return
         for snapshot in self._snapshots.up_to(to - 1):
             version = snapshot.bookmark.version
             start = resume_at(self._store, self.stream, snapshot, end=self._end, to=to) if version < to else None
@@ -146,6 +152,13 @@ class Timeline:
                 to = version
         chunks = self._store.read_stream(self.stream, end=self._end, to=to) if to else ()
         yield Stretch(0, self.reducer.initial(), self._steps(self.reducer.initial(), chunks))
+
+    def _ever_wider_back(self, to: int) -> Iterator[Stretch]:
+        size = _LATEST
+        while to > size:
+            yield Stretch(to - size, self.state_at(to - size), self.steps(to - size, to))
+            to, size = to - size, size * _WIDER
+        yield Stretch(0, self.reducer.initial(), self.steps(0, to))
 
     def _fold_to(self, version: int) -> Json:
         known = max((at for at in self._known if at < version), default=0)

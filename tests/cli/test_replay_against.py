@@ -148,3 +148,10 @@ def is_running(pid: int) -> bool:
 )
 def test_what_is_wrong_is_told_before_anything_is_folded(code: Evcli, exit_code: int, arguments: list[str]) -> None:
     code.fails(exit_code, "replay", *arguments)
+
+
+def test_a_program_on_the_command_line_begins_as_the_configured_one(bank: Evcli, store_path: Path) -> None:
+    program = "sed -n 1p"
+    (store_path / "evcli.toml").write_text(f'''[streams."accounts/*"]\nreducer = """exec:{program}"""\ninitial = 5\n''')
+    bank.ok("trust", str(store_path), "-q")
+    assert bank.ok("replay", "accounts/ann", "--against", f"exec:{program}").out == b""

@@ -345,3 +345,18 @@ def test_the_python_door_answers_the_same(shop: Evcli, store_path: Path) -> None
     assert flip is not None
     assert (flip.number, flip.before["balance"], flip.after["balance"]) == (3, 10.0, -30.0)
     assert store.bisect("accounts/ann", lambda state: "balance" in state) is None
+
+
+def test_a_check_that_asks_for_what_is_nowhere_is_doubted(shop: Evcli) -> None:
+    found = shop("bisect", "accounts/ann", "--check", "balanse > 0")
+    assert (found.code, found.json["version"]) == (1, 1)
+    assert "there is no member 'balanse' before or after event 1" in found.err
+    assert "the check fails before the first event already" in found.err
+    assert "no member" not in shop("bisect", "accounts/ann", "--check", "balance > 0").err
+    assert shop("bisect", "accounts/ann", "--check", "balance < 100").err == ""
+
+
+def test_why_prints_nothing_where_there_is_nothing(shop: Evcli) -> None:
+    result = shop("why", "accounts/ann", "/nope", "-o", "json")
+    assert (result.code, result.out) == (4, b"")
+    assert shop.ok("bisect", "accounts/ann", "--check", "balance < 1000", "-o", "json").json is None

@@ -74,3 +74,11 @@ def test_an_undo_that_fails_or_refuses_is_told(bank: Evcli, tmp_path: Path) -> N
     assert "undoing accounts/ann@2 (money.deposited) failed: KeyError: 'x'" in bank.fails(69, "undo", "accounts/ann@2")
     (tmp_path / "bank.py").write_text(code + "\n\ndef undo(event, state):\n    raise Rejected('too late')\n")
     assert "too late" in bank.fails(5, "undo", "accounts/ann@2")
+
+
+def test_what_was_not_there_before_cannot_be_brought_back(bank: Evcli, tmp_path: Path) -> None:
+    configure(
+        tmp_path,
+        '[streams."accounts/*".undo]\n"money.*" = { type = "note.set", data = { note = "/before/note" } }\n',
+    )
+    assert '"money.*".data.note: /before/note leads nowhere' in bank.fails(69, "undo", "accounts/ann@2")

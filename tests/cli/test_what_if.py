@@ -139,3 +139,16 @@ def test_what_could_not_be_stored_is_refused_and_its_line_named(bank: Evcli, ext
     bank.fails(65, "replay", ANN, "--set", "2/data:=NaN")
     bank.fails(65, "replay", ANN, "--set", "2/data:=1", "--set", "2/data:=2")
     bank.fails(74, "replay", ANN, "--insert", "none.jsonl@1")
+
+
+def test_standard_input_is_inserted_once(bank: Evcli, extra: Path) -> None:
+    asked = ("replay", ANN, *LISTED, "--insert", "-@1", "--insert", "-@2")
+    assert "can be inserted once" in bank.fails(2, *asked, stdin=extra.read_bytes())
+
+
+def test_where_the_reducer_fails_on_what_was_supposed_that_is_said(bank: Evcli, tmp_path: Path) -> None:
+    Path(tmp_path / "sum.py").write_text(
+        'initial = 0\ndef evolve(state, event):\n    return state + event["data"]["amount"]\n'
+    )
+    asked = ("replay", ANN, "--reducer", str(tmp_path / "sum.py"), "--without", "1", "--set", "2/data/amount=11")
+    assert "the history was changed" in bank.fails(69, *asked)

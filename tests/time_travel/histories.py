@@ -42,14 +42,14 @@ reducers = st.sampled_from(sorted(REDUCERS))
 
 
 class Counted:
-    """A definition whose reducer counts the events it folds."""
+    """A definition whose reducer counts the events it folds, and those that it is given alone."""
 
     def __init__(self, name: str, reducer: Reducer | None = None) -> None:
         self.name = name
         self.reducer = reducer or REDUCERS[name]
         self.types = self.reducer.types
         self.batch = self.reducer.batch
-        self.folded = 0
+        self.folded = self.alone = 0
 
     def fingerprint(self, cache_dir: str | None) -> str:
         del cache_dir
@@ -64,6 +64,7 @@ class Counted:
     def fold(self, state: Json, events: Any) -> Json:
         given = list(events)
         self.folded += len(given)
+        self.alone += len(given) == 1
         return self.reducer.fold(state, given)
 
 

@@ -41,9 +41,9 @@ def by_hand(found: list[Json], place: tuple[str, ...], to: int) -> list[tuple[in
 
 
 @EXAMPLES
-@given(histories, reducers, asked_before, places, st.integers(0, 30))
+@given(histories, reducers, asked_before, places, st.integers(0, 30), st.sampled_from([1, 1000]))
 def test_the_last_cause_of_a_place_is_the_one_found_by_hand(
-    commits: Any, name: str, cached: list[int], place: tuple[str, ...], to: int
+    commits: Any, name: str, cached: list[int], place: tuple[str, ...], to: int, batch: int
 ) -> None:
     with Folder() as folder:
         store = open_store(folder)
@@ -51,7 +51,9 @@ def test_the_last_cause_of_a_place_is_the_one_found_by_hand(
         to = min(to, len(events))
         expected = by_hand(states(REDUCERS[name], events), place, to)
         warm(store, folder, Counted(name), cached)
-        found = last_cause(timeline(store, folder, Counted(name)), place, to)
+        definition = Counted(name)
+        definition.batch = batch
+        found = last_cause(timeline(store, folder, definition), place, to)
         if not expected:
             assert found is None
             return
@@ -129,3 +131,14 @@ def test_a_state_that_is_not_json_on_the_way_cannot_be_blamed(tmp_path: Any) -> 
     definition = Counted("set", Evolving(dict, lambda _state, event: {"a": 1 if event["version"] == 2 else {"x"}}))
     with pytest.raises(CodeFailed, match="the state of s@1 is not JSON"):
         blame(timeline(store, tmp_path, definition), (), 2)
+
+
+def test_a_reducer_that_takes_many_at_once_is_given_few_alone() -> None:
+    with Folder() as folder:
+        store = open_store(folder)
+        fill(store, [[{"n": number, "old": 1} for number in range(1500)]])
+        definition = Counted("merge")
+        definition.batch = 1000
+        found = last_cause(timeline(store, folder, definition), ("n",), 1500)
+        assert found is not None
+        assert (found.version, definition.alone) == (1500, 16)

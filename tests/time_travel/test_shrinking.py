@@ -87,3 +87,16 @@ def test_where_nothing_fails_there_is_nothing_to_shrink(bank: Evcli) -> None:
     bank.fails(2, "shrink", "accounts/ann", "--check", "1", "--run", "true")
     bank.fails(2, "shrink", "accounts/*", "--check", "1")
     bank.fails(4, "shrink", "accounts/nobody", "--check", "1")
+
+
+def test_the_parameters_of_a_check_go_into_the_spec(bank: Evcli, tmp_path: Path) -> None:
+    bank.ok("append", "accounts/ann", "x", "balance:=-200", "-q")
+    asked = ["--check", "balance > :least and :name is null", "--param", "least:=-100", "--param", "name:=null"]
+    spec = bank.ok("shrink", "accounts/ann", "--reducer", "merge", *asked)
+    assert spec.json["then"]["params"] == {"least": -100, "name": None}
+    (tmp_path / "failing.jsonl").write_bytes(spec.out)
+    assert bank("test", str(tmp_path / "failing.jsonl"), "--reducer", "merge").json["ok"] is False
+
+
+def test_a_program_that_can_judge_nothing_is_told_of(bank: Evcli) -> None:
+    assert "could judge none" in bank.fails(69, "shrink", "accounts/ann", "--run", "exit 125")
