@@ -48,7 +48,7 @@ class Job(NamedTuple):
 
 def run(tier: Tier) -> Figures:
     """Record every protocol, then go through its crash states in one process for each core."""
-    total = tier.of(20_000, 1_000_000)
+    total = tier.of(6_000, 1_000_000)
     figures = Figures()
     folder = tempfile.mkdtemp(prefix="evcli-crash-", dir=MEMORY if os.path.isdir(MEMORY) else None)
     try:

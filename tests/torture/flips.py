@@ -380,7 +380,7 @@ def work(tier: Tier, part: int, parts: int) -> Figures:
         files = take(folder)
         sizes = count_changes(files)
         gc.freeze()
-        wanted = tier.of(6_000, sum(sizes.values()))
+        wanted = tier.of(2_500, sum(sizes.values()))
         for number, (group, index) in enumerate(sample(sizes, wanted, tier.seed)):
             if number % parts == part:
                 check.run(make_change(files, group, index), number // parts)

@@ -20,7 +20,7 @@ _ROUNDS_PER_STORE = 25
 def run(tier: Tier) -> Figures:
     figures = Figures()
     share_out((0, 1), _kill_everywhere, figures=figures)
-    seeds = [tier.seed * 1_000_003 + n for n in range(tier.of(200, 10_000) // _ROUNDS_PER_STORE)]
+    seeds = [tier.seed * 1_000_003 + n for n in range(tier.of(80, 10_000) // _ROUNDS_PER_STORE)]
     share_out(seeds, _run_rounds, figures=figures)
     return figures
 

@@ -342,7 +342,7 @@ def _compare_printed(
 def run(tier: Tier) -> Figures:
     """Run rounds until there were enough reads."""
     figures = Figures()
-    for number in range(tier.of(20_000, 1_000_000) // ROUND):
+    for number in range(tier.of(10_000, 1_000_000) // ROUND):
         with folder(in_memory=number % 2 == 0) as root:
             run_round(root, figures, tier.seed * 1_000_003 + number)
     return figures

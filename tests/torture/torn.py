@@ -157,7 +157,7 @@ def work(tier: Tier, part: int, parts: int) -> Figures:
         os.mkdir(root)
         check = _Check(root, figures)
         gc.freeze()
-        for number, (name, index) in enumerate(sample(sizes, tier.of(20_000, 1_000_000), tier.seed)):
+        for number, (name, index) in enumerate(sample(sizes, tier.of(6_000, 1_000_000), tier.seed)):
             if number % parts == part:
                 check.run(groups[name].make(index, tier.seed), number // parts)
     return figures
