@@ -301,6 +301,13 @@ SEEDS = (
         "attempts.py",
         "                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n                before",
         "                before",
+        "tests/storage/test_attempts.py",
+    ),
+    Seed(
+        "two workers are at one stream's commands",
+        "attempts.py",
+        "                    is_ours = False\n",
+        "                    pass\n",
         WORKING,
     ),
     Seed(
