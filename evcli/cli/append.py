@@ -6,9 +6,8 @@ from evcli.cli.conditions import AfterPosition, Unless, read_conditions
 from evcli.cli.fields import data_text
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta, read_meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait, instant
-from evcli.cli.output import check_field
 from evcli.cli.parameters import Argument, Option
-from evcli.cli.receipts import FIELDS, print_plan, print_receipt
+from evcli.cli.receipts import FIELDS, check_print, print_plan, print_receipt
 from evcli.domain.durations import parse_duration
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, Expected, parse_expected
@@ -63,8 +62,7 @@ def run(
     allow_network_fs: AllowNetwork = False,  # noqa: FBT002
 ) -> int:
     """Record one event, or with --from one for each line, and print a receipt once it is durable."""
-    if print_ is not None:
-        check_field(print_, FIELDS)
+    check_print(print_, FIELDS, dry_run=dry_run)
     context.allow_network_fs = allow_network_fs
     context.expect_new_store()
     expected, wait = parse_expected(expect), parse_duration(lock_wait)

@@ -13,9 +13,8 @@ from evcli.cli.commands import (
 )
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
-from evcli.cli.output import check_field
 from evcli.cli.parameters import Argument, Option
-from evcli.cli.receipts import FIELDS, print_plan
+from evcli.cli.receipts import FIELDS, check_print, print_plan
 from evcli.domain.commands import Request
 from evcli.domain.durations import parse_duration
 from evcli.domain.expected import parse_expected
@@ -64,8 +63,7 @@ def run(
     Where somebody else was faster, it is decided again on the new state. A rejected command is exit 5, and stores
     nothing. What decides is named in evcli.toml: see 'evcli help deciders'.
     """
-    if print_ is not None:
-        check_field(print_, (*FIELDS, "events"))
+    check_print(print_, (*FIELDS, "events"), dry_run=dry_run)
     context.allow_network_fs = allow_network_fs
     wait, limit = parse_duration(lock_wait), read_timeout(timeout)
     words, told = (stream, command, arguments), (meta, actor, cause, correlation)

@@ -1,10 +1,11 @@
 """How receipts and plans are printed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from evcli.cli.options import Context
-from evcli.errors import BadConfig, CodeFailed, NotTrusted
+from evcli.cli.output import check_field
+from evcli.errors import BadConfig, CodeFailed, NotTrusted, Usage
 
 if TYPE_CHECKING:
     from evcli.domain.reducers import ReducerDefinition
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
 
 MOST_NAMED: Final = 3
 FIELDS: Final = ("stream", "version", "position", "count", "time", "repeated", "writes")
+
+
+def check_print(field: str | None, names: Collection[str], *, dry_run: bool) -> None:
+    """Do nothing if what ``--print`` asks for, if anything, will be there to print.
+
+    Raises:
+        Usage: If there is no such field, or nothing is to be stored.
+    """
+    if field is not None:
+        check_field(field, names)
+        if dry_run:
+            raise Usage("--print prints what was stored, and --dry-run stores nothing", "leave one of them out")
 
 
 def print_receipt(context: Context, receipt: "Receipt", *, field: str | None = None, kind: str | None = None) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 from evcli.cli.commands import Arguments, CommandId, read_request
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta
 from evcli.cli.options import AllowNetwork, Context, DryRun, LockWait
-from evcli.cli.output import check_field
 from evcli.cli.parameters import Argument, Option
+from evcli.cli.receipts import check_print
 from evcli.domain.commands import Request
 from evcli.domain.durations import parse_duration
 from evcli.domain.queue import listed
@@ -61,8 +61,7 @@ def run(
     It takes effect exactly once, and a stream's commands in their order. --status says what became of it: exit 0 if it
     is accepted or pending, 5 if it was rejected, 69 if it is parked, since deciding on it failed.
     """
-    if print_ is not None:
-        check_field(print_, _FIELDS)
+    check_print(print_, _FIELDS, dry_run=dry_run)
     context.allow_network_fs = allow_network_fs
     acts = {"STREAM": stream, "--status": status, "--list": list_all or None, "--retry": retry_id, "--drop": drop_id}
     _check_together(acts, wait, field=print_)

@@ -302,3 +302,11 @@ def test_a_decision_on_one_stream_for_another_holds_only_while_the_first_stays(b
     said = bank.fails(3, "do", "accounts/ann", "note", "--decider", "other.py", "--attempts", "2")
     assert "accounts/ann moved on while note was decided each of 2 times" in said
     assert bank.ok("streams", "accounts/bob").json["version"] == 1
+
+
+def test_what_is_not_stored_has_no_receipt_to_print_of(bank: Evcli, store_path: Path) -> None:
+    before = tree_hash(store_path)
+    for words in (("do", "accounts/ann", "deposit", "amount=1"), ("submit", "accounts/ann", "deposit", "amount=1")):
+        assert "--dry-run stores nothing" in bank.fails(2, *words, "--dry-run", "--print", "position")
+    bank.fails(2, "append", "accounts/ann", "x", "--dry-run", "--print", "version")
+    assert tree_hash(store_path) == before
