@@ -310,6 +310,8 @@ class Store(StoreReader):
         from evcli.read_side.keeping import keep
 
         cache = self._cache if cached else None
+        if cached:
+            self.config.note()
         return keep(self.log, self.config.view(name), cache=cache, state=self._state, progress=progress)
 
     def kept_views(self, *, progress: "Progress | None" = None) -> "list[KeptView]":

@@ -136,9 +136,8 @@ class StoreReader:
         """
         from evcli.replay import read_events
 
-        end = self.head().position
         if version > 0:
-            for event in read_events(self.log, stream, end=end, after=version - 1, to=version):
+            for event in read_events(self.log, stream, end=self.head().position, after=version - 1, to=version):
                 return event
         known = self.version(stream)
         raise NotFound(
@@ -224,6 +223,8 @@ class StoreReader:
         from evcli.read_side.states import cached_state, query_state
 
         definition = self.definition(stream, reducer)
+        if reducer is None:
+            self.config.note()
         if cached:
             return cached_state(self.log, check_name(stream), definition, self._cache)
         end = self.head().position
@@ -357,8 +358,7 @@ class StoreReader:
         from evcli.time_travel.checking import FunctionCheck
 
         line = self.timeline(stream, reducer=reducer)
-        flips = scan(line, FunctionCheck(passes), good=good, bad=line.last_version(to=bad), tally=Tally())
-        return next(flips, None)
+        return next(scan(line, FunctionCheck(passes), good=good, bad=line.last_version(to=bad), tally=Tally()), None)
 
     def stepper(self, stream: str, *, reducer: str | None = None) -> "Stepper":
         """Return what goes through a stream's states step by step, forwards and backwards; it writes nothing."""

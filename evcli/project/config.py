@@ -50,7 +50,8 @@ class StreamConfig(NamedTuple):
 class Config:
     """What an ``evcli.toml`` says: its streams' and its views' tables in file order. Without a file, ``path`` is empty.
 
-    ``read_views`` reads the views' tables when they are first asked for.
+    ``read_views`` reads the views' tables when they are first asked for; ``note`` is for whoever may write to the cache: it
+    notes what the file says there, so that it need not be parsed the next time.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class Config:
         path: str = "",
         streams: tuple[StreamConfig, ...] = (),
         read_views: "Callable[[], tuple[ViewDefinition, ...]]" = tuple,
+        note: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
         self.streams = streams
+        self.note = note
         self._read_views = read_views
 
     @cached_property
@@ -153,10 +156,9 @@ def load_config(path: str | None, *, state_root: str | None = None, cache: str |
 
         return read_views(file, file.table(("views",), tables["views"]), state_root)
 
-    config = Config(path, found, read_all_views if "views" in tables else tuple)
+    config = Config(path, found, read_all_views if "views" in tables else tuple, file.note)
     if not file.is_known:
         config.views  # noqa: B018 (raises where one is wrong)
-        file.note()
     return config
 
 

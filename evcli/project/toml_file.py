@@ -33,8 +33,9 @@ class TomlFile:
         self.tables = noted if noted is not None else parse_toml(path, self.text, wrong=BadConfig)
 
     def note(self) -> None:
-        """Note what the file says: all of it was looked at, and is as it should be (``is_known``, from then on)."""
-        remember(self._cache, self.path, self.text, self.tables)
+        """Note what the file says, all of which was looked at and is as it should be: it ``is_known`` from then on."""
+        if not self.is_known:
+            remember(self._cache, self.path, self.text, self.tables)
 
     def table(self, keys: Keys, value: Any, known: Collection[str] | None = None) -> dict[str, Any]:  # noqa: ANN401
         """Return the value at ``keys`` if it is a table, with no other keys than those ``known`` (None: any)."""

@@ -32,7 +32,7 @@ def note_in(cache: Path) -> Path:
 
 def test_a_note_says_what_the_file_says(config: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    load_config(str(config), cache=str(cache))
+    load_config(str(config), cache=str(cache)).note()
     file = TomlFile(str(config), str(cache))
     assert file.is_known
     assert recall(str(cache), str(config), ONE) == file.tables == {"streams": {"a/*": {"reducer": "count"}}}
@@ -40,7 +40,7 @@ def test_a_note_says_what_the_file_says(config: Path, tmp_path: Path) -> None:
 
 def test_a_changed_file_is_parsed_whatever_its_size_and_times_are(config: Path, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
-    load_config(str(config), cache=cache)
+    load_config(str(config), cache=cache).note()
     before = config.stat()
     config.write_text(OTHER)
     os.utime(config, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -53,7 +53,7 @@ def test_a_changed_file_is_parsed_whatever_its_size_and_times_are(config: Path, 
 @pytest.mark.parametrize("place", [0, 70, -2])
 def test_a_damaged_note_is_no_note(place: int, config: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    load_config(str(config), cache=str(cache))
+    load_config(str(config), cache=str(cache)).note()
     note = note_in(cache)
     text = bytearray(note.read_bytes())
     text[place] ^= 1
