@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from evcli.cli.hot_path import HOT, understand
@@ -170,7 +169,7 @@ def _run_command(command: Command, arguments: list[str]) -> int:
     if command.words in HOT:
         from evcli.cli.options import call, shared
 
-        run = import_module(module).run
+        run = __import__(module, fromlist=["run"]).run  # importlib would be one more import
         given = understand([*parameters_of(run), *parameters_of(shared)], arguments)
         if given is not None:
             return call(run, given)
