@@ -319,8 +319,7 @@ class Store(StoreReader):
         from evcli.read_side.keeping import keep
 
         config = self._load_config() if self._load_config else self.config
-        given = {"cache": self._cache, "state": self._state}
-        return [keep(self.log, definition, **given, progress=progress) for definition in config.views]
+        return [keep(self.log, view, cache=self._cache, state=self._state, progress=progress) for view in config.views]
 
     def view_timeline(
         self,
@@ -338,8 +337,7 @@ class Store(StoreReader):
         from evcli.given import to_instant
         from evcli.time_travel.view_timeline import ViewTimeline
 
-        kept = self.kept_view(name, cached=False)
-        head = self.head().position
+        kept, head = self.kept_view(name, cached=False), self.head().position
         return ViewTimeline(
             self.log,
             kept.definition,

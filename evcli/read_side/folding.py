@@ -53,9 +53,8 @@ def fold_into(
     fold = _Fold(file, load_reducer)
     start, end = fold.checkpoint.position, head.position if to is None else to
     folded = 0
-    load = loader()
     for lines in _batches(store.read_all(end=end, after=start, wanted=select_by(patterns))):
-        events = _up_to(end, list(map(load, lines)))
+        events = _up_to(end, list(map(loader(len(lines)), lines)))
         if not events:
             break
         kept, last = _wanted(events, until, skipped), events[-1]
@@ -107,7 +106,7 @@ class _Fold:
         last: dict[str, Event] = {key: event for event, keys in changes for key in keys}
         missing = [key for key in last if key not in self._rows]
         found = self._file.load(missing)
-        load = loader()
+        load = loader(len(missing))
         self._rows.update((key, load(found[key]) if key in found else None) for key in missing)
         self._reducer.fold(self._rows, changes)
         return [_row_change(key, self._rows[key], event) for key, event in last.items()]

@@ -140,13 +140,13 @@ def resume_at(store: EventStore, stream: str, snapshot: Snapshot, *, end: int, t
 
 def _fold_on(start: Start, definition: ReducerDefinition) -> Iterator[_Reached]:
     """Yield what each chunk leads to; the reducer is loaded only where there is one."""
-    load, state, version = loader(), None, start.version
+    state, version = None, start.version
     reducer: Reducer | None = None
     for lines, bookmark in start.chunks:
         if reducer is None:
             reducer = definition.load()
             state = start.make_state(definition.load)
-        state = reducer.fold(state, map(load, lines))
+        state = reducer.fold(state, map(loader(len(lines)), lines))
         version += len(lines)
         yield _Reached(version, state, bookmark)
 

@@ -20,6 +20,7 @@ from evcli.storage.plain_json import parse_plain, plain_text
 
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 200
+_FEW_LINES: Final = 100
 
 _EXACT: Final = 2**53
 IGNORED_MEMBERS: Final = frozenset({"position", "version", "recorded", "commit", "seal"})
@@ -47,8 +48,10 @@ def loads(text: bytes | str) -> Any:  # noqa: ANN401 (any JSON value)
     return orjson.loads(text)
 
 
-def loader() -> Callable[[bytes], Any]:
-    """Return the fastest parser of stored lines, for loops."""
+def loader(lines: int | None = None) -> Callable[[bytes], Any]:
+    """Return the fastest parser of stored lines, for loops; for a few ``lines`` that is one without loading orjson."""
+    if lines is not None and lines <= _FEW_LINES and "orjson" not in sys.modules:
+        return loads
     import orjson
 
     return orjson.loads
