@@ -96,7 +96,7 @@ MAY_IMPORT = {
 }
 # Third parties, and the only places that may name them.
 ONLY_IN = {
-    "orjson": {"storage.codec"},
+    "orjson": {"storage.canonical_json", "storage.codec"},
     "typer": {"cli"},
     "rich": {"cli.cells", "domain.terminal"},
     "platformdirs": {"places"},

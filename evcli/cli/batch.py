@@ -15,7 +15,7 @@ from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import check_writable
 from evcli.errors import AnswerIsNo, Conflict, DurabilityUnknown, EvcliError, Refused, Usage
 from evcli.replay import StreamState
-from evcli.storage.codec import MAX_LINE_BYTES, input_line, with_meta
+from evcli.storage.codec import MAX_LINE_BYTES, Split, input_line, line_splitter, with_meta
 from evcli.storage.commit import MAX_COMMIT_BYTES
 from evcli.storage.contract import Plan, Receipt
 
@@ -134,7 +134,8 @@ class _Appending:
     def add(self, lines: list[_Line]) -> None:
         """Append one part as one commit, without its bad lines if these are set aside."""
         self.read += len(lines)
-        parsed = [(line, found) for line in lines if (found := self._parse(line)) is not None]
+        split = line_splitter(len(lines))
+        parsed = [(line, found) for line in lines if (found := self._parse(line, split)) is not None]
         while parsed:
             grouped: dict[str, list[tuple[_Line, NewEvent]]] = {}
             for read, (stream, event) in parsed:
@@ -162,17 +163,17 @@ class _Appending:
         self._set_aside()
         self._stored = lines[-1].number
 
-    def _parse(self, line: _Line) -> tuple[str, NewEvent] | None:
+    def _parse(self, line: _Line, split: Split) -> tuple[str, NewEvent] | None:
         try:
-            return self._read(line.text)
+            return self._read(line.text, split)
         except Refused as error:
             self._refuse(line, error)
             return None
 
-    def _read(self, text: bytes) -> tuple[str, NewEvent]:
+    def _read(self, text: bytes, split: Split) -> tuple[str, NewEvent]:
         if len(text) > MAX_LINE_BYTES:
             raise Refused("a line of over 1 MiB", "keep the document in a file, and its name and hash in the event")
-        named, event = input_line(text)
+        named, event = input_line(text, split)
         stream = self._batch.stream or named
         if stream is None:
             raise Refused("no stream", 'name one for all lines, or one in each: {"stream":"accounts/ann","type":…}')

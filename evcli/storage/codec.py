@@ -24,9 +24,14 @@ _FEW_LINES: Final = 100
 
 _EXACT: Final = 2**53
 IGNORED_MEMBERS: Final = frozenset({"position", "version", "recorded", "commit", "seal"})
+_MEMBERS: Final = frozenset({"stream", *NewEvent._fields})
 _BLANK: Final = re.compile(r"[ \t\n\r]*").match
 _NESTING: Final = r'(?s)"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]'  # an unclosed string runs to the end
 _SURROGATE: Final = r"\\u[dD][89a-fA-F]"
+
+
+Split = Callable[[bytes], list[tuple[str, Any, str]]]
+"""Splits a line as `object_members` does."""
 
 
 class InputLine(NamedTuple):
@@ -176,19 +181,32 @@ def object_members(text: str) -> list[tuple[str, Any, str]]:
     return found
 
 
-def input_line(line: bytes) -> InputLine:
+def line_splitter(lines: int) -> Split:
+    """Return what splits so many lines as `object_members` does: for more than a few, orjson is worth its import."""
+    if lines > _FEW_LINES:
+        from evcli.storage.canonical_json import split_line
+
+        return split_line
+    return _split
+
+
+def _split(line: bytes) -> list[tuple[str, Any, str]]:
+    return object_members(decode(line))
+
+
+def input_line(line: bytes, split: Split = _split) -> InputLine:
     """Read one line of ``append --from``: an event, or a line of ``evcli log`` as it is.
+
+    ``split`` is what `line_splitter` gives.
 
     Raises:
         Refused: With the reason, if the line cannot be stored.
     """
     values: dict[str, Any] = {}
     texts: dict[str, str] = {}
-    for key, value, raw in object_members(decode(line)):
-        if key in IGNORED_MEMBERS or (value is None and key != "data"):
-            continue
-        values[key] = value
-        texts[key] = raw
+    for key, value, raw in split(line):
+        if key not in IGNORED_MEMBERS and (value is not None or key == "data"):
+            values[key], texts[key] = value, raw
     return InputLine(_text(values, "stream"), _event_of(values, texts))
 
 
@@ -242,9 +260,9 @@ def _plain() -> int:
 
 
 def _event_of(values: Mapping[str, Any], texts: Mapping[str, str]) -> NewEvent:
-    unknown = [key for key in values if key not in ("stream", *NewEvent._fields)]
-    if unknown:
-        raise Refused(f"unknown member {unknown[0]!r}", "members are type, data, meta, id, time, v, expect and stream")
+    if not values.keys() <= _MEMBERS:
+        unknown = next(key for key in values if key not in _MEMBERS)
+        raise Refused(f"unknown member {unknown!r}", "members are type, data, meta, id, time, v, expect and stream")
     kind = _text(values, "type")
     if kind is None:
         raise Refused("no type", 'every event needs a "type", in the past tense, as in "money.deposited"')

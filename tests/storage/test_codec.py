@@ -14,10 +14,12 @@ from evcli.domain.events import Write
 from evcli.domain.values import same_json
 from evcli.errors import Refused
 from evcli.storage.codec import (
+    Split,
     check_json,
     decode,
     encode_value,
     input_line,
+    line_splitter,
     new_event,
     object_members,
     with_meta,
@@ -175,6 +177,54 @@ def test_whatever_the_bytes_a_line_is_read_or_refused(line: bytes) -> None:
     except Refused:
         return
     assert orjson.loads(line)["type"] == found.event.type
+
+
+def _as_read(line: bytes, split: Split) -> object:
+    try:
+        return repr(input_line(line, split))
+    except Refused as error:
+        return str(error)
+
+
+COMPACT = JSON_TEXT.map(lambda text: orjson.dumps(json.loads(text)).decode())
+
+
+@given(
+    COMPACT | JSON_TEXT, COMPACT | JSON_TEXT, st.sampled_from(["meta", "type", "data", "id", "v", "position", "who"])
+)
+def test_many_lines_are_read_as_a_few_are(data: str, other: str, name: str) -> None:
+    line = f'{{"type":"t","data":{data},"{name}":{other}}}'.encode()
+    assert _as_read(line, line_splitter(10_000)) == _as_read(line, line_splitter(1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "18446744073709551616",
+        "-9223372036854775809",
+        "1e400",
+        "-0",
+        "1.0",
+        "1e2",
+        "NaN",
+        '{"a":1,"a":1}',
+        '"\\ud800"',
+        '"\x7f"',
+        "[" * 200 + "]" * 200,
+        "[" * 201 + "]" * 201,
+        '"' + "[" * 500 + '"',
+        "1,",
+        '1}{"type":"t"',
+    ],
+)
+def test_what_is_not_plain_is_read_with_the_same_care_among_many_lines(text: str) -> None:
+    line = f'{{"type":"t","data":{text}}}'.encode()
+    assert _as_read(line, line_splitter(10_000)) == _as_read(line, line_splitter(1))
+
+
+@given(st.binary(max_size=40) | st.text('{}[]:,"\\ut 1ed-', max_size=60).map(str.encode))
+def test_whatever_the_bytes_many_lines_are_read_as_a_few_are(line: bytes) -> None:
+    assert _as_read(line, line_splitter(10_000)) == _as_read(line, line_splitter(1))
 
 
 def test_a_long_unclosed_string_is_refused_in_no_time() -> None:
