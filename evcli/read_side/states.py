@@ -11,6 +11,7 @@ from evcli.errors import CodeFailed, NotFound
 from evcli.replay import StreamState
 from evcli.storage.codec import freeze, loader, loads
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, EventStore
+from evcli.storage.lines import without_other_types
 from evcli.storage.snapshots import LEAST_SPACING, MOST_RUNGS, Snapshot, Snapshots
 
 
@@ -146,7 +147,7 @@ def _fold_on(start: Start, definition: ReducerDefinition) -> Iterator[_Reached]:
         if reducer is None:
             reducer = definition.load()
             state = start.make_state(definition.load)
-        state = reducer.fold(state, map(loader(len(lines)), lines))
+        state = reducer.fold(state, map(loader(len(lines)), without_other_types(lines, reducer.types)))
         version += len(lines)
         yield _Reached(version, state, bookmark)
 

@@ -5,7 +5,8 @@ The format is written down in ``evcli help format``. Seals and hashes are hex SH
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from evcli.domain.events import NewEvent
@@ -127,6 +128,33 @@ def open_event_line(
     if event.v is not None:
         text += f',"v":{event.v}'
     return text.encode()
+
+
+def without_other_types(lines: Sequence[bytes], types: tuple[str, ...] | None) -> Iterable[bytes]:
+    """Return event lines without those that show, unparsed, that they are of none of ``types``, which may be globs.
+
+    Some that are of none may be left: such as hold in their data what looks like a type.
+    """
+    needles = None if types is None else _needles(types)
+    if needles is None:
+        return lines
+    if len(needles) == 1:
+        [needle] = needles
+        return [line for line in lines if needle in line]
+    return [line for line in lines if any(needle in line for needle in needles)]
+
+
+@lru_cache
+def _needles(types: tuple[str, ...]) -> tuple[bytes, ...] | None:
+    """Return what stands in the lines of types, up to a glob's first wildcard; None if that may be anything."""
+    found = []
+    for name in types:
+        plain = re.split(r"[*?]", name, maxsplit=1)[0]
+        if not plain:
+            return None
+        spelled = json.dumps(plain, ensure_ascii=False)
+        found.append(f'"type":{spelled if plain == name else spelled[:-1]}'.encode("utf-8", "surrogatepass"))
+    return tuple(found)
 
 
 def journal_line(position: int, count: int, time: str, writes: Sequence[JournalWrite], previous: str) -> JournalLine:
