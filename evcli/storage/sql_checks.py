@@ -73,9 +73,10 @@ class RowCheck:
                     return failing
         return None
 
-    def close(self) -> None:
-        """Let go of all rows."""
-        self._connection.close()
+    def __del__(self) -> None:
+        # A check is asked as long as somebody has it; nobody else has the connection, and it wants to be closed.
+        if hasattr(self, "_connection"):
+            self._connection.close()
 
     def _ask(self, key: str) -> str | None:
         params = self._params if self.looks_around else self._params | {_KEY: key}
