@@ -142,7 +142,7 @@ def _tell_doubts(context: Context, flip: Flip, asked: Asked) -> None:
     """Say where the first answer may be of the question and not of the events: it is what is blamed otherwise."""
     if flip.key is not None:
         return
-    if unknown := asked.unknown_names((), (flip.before, flip.after)):
+    if unknown := asked.unknown_names((flip.before, flip.after)):
         names = ", ".join(map(repr, unknown))
         context.out.note(f"there is no member {names} before or after event {flip.number}; a name of nothing is NULL")
     initial = Subject("", dump(flip.before), 0, 0)

@@ -1,6 +1,6 @@
 """What is asked of states: ``--check EXPR`` or ``--run PROGRAM``, as ``bisect`` and ``shrink`` take it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 from evcli.cli.parameters import Option
@@ -40,12 +40,12 @@ class Asked(NamedTuple):
             return {}
         return {"check": self.expression} | ({"params": dict(self.params)} if self.params else {})
 
-    def unknown_names(self, columns: Collection[str], states: Iterable[Json]) -> list[str]:
-        """Return the names in the expression that are no column, and no member of any of the states: they are NULL."""
+    def unknown_names(self, states: Iterable[Json]) -> list[str]:
+        """Return the names in the expression that are no member of any of a stream's states: they are NULL."""
         if self.expression is None:
             return []
         known = {fold_case(name) for state in states if isinstance(state, dict) for name in state}
-        names = read_expression(self.expression, columns, self.params, "--check").members.defined
+        names = read_expression(self.expression, (), self.params, "--check").members.defined
         return [name for name in names if fold_case(name) not in known]
 
 

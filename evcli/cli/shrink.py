@@ -8,11 +8,11 @@ from evcli.cli.parameters import Argument
 from evcli.cli.views import Params, read_params
 from evcli.domain.names import is_pattern
 from evcli.errors import AnswerIsNo, Usage
-from evcli.replay import StreamState, read_events, to_json
+from evcli.replay import read_events
 from evcli.specs.recording import spec_of_state
 from evcli.storage.codec import dump, loads
 from evcli.time_travel.bisecting import Tally, scan
-from evcli.time_travel.shrinking import failing_by, renumbered, shrink
+from evcli.time_travel.shrinking import failing_by, shrink, state_text
 
 EXAMPLES = """\
 evcli shrink accounts/ann --check 'balance < 4' > failing.jsonl
@@ -52,7 +52,6 @@ def run(
         if not events or not fails(events):
             raise AnswerIsNo(f"the check holds after every event of {name}", "see its states: evcli step " + name)
         kept = shrink(events, fails, progress=progress)
-    state = line.reducer.fold(line.reducer.initial(), renumbered(kept))
-    then = asked.as_then() or {"state": loads(to_json(StreamState(name, len(kept), state)))}
+    then = asked.as_then() or {"state": loads(state_text(name, line.reducer, kept))}
     title = f"{name}@{events[-1]['version']} {check or program}"
     context.out.line(dump(spec_of_state(title, name, kept, then)))

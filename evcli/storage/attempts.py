@@ -29,10 +29,8 @@ class Attempts:
         if path is None:
             return 0
         with suppress(OSError, ValueError):
-            make_private_folder(os.path.dirname(path))
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = _lock(path)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 before = int(os.pread(fd, 20, 0) or b"0")
                 os.pwrite(fd, b"%d" % (before + 1), 0)
             except BaseException:
@@ -63,21 +61,35 @@ class Attempts:
         """Take a turn at something, if nobody else is at it; give whether it is ours. A turn ends with its process."""
         path, fd, is_ours = self._path(f"turn {name}"), None, True
         if path is not None:
-            with suppress(OSError):  # without a place to tell the others, everybody is at everything
-                make_private_folder(os.path.dirname(path))
-                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    is_ours = False
+            try:
+                fd = _lock(path)
+            except BlockingIOError:
+                is_ours = False
+            except OSError:
+                pass  # without a place to tell the others, everybody is at everything
         try:
             yield is_ours
         finally:
-            if fd is not None:
-                if is_ours and path is not None:
-                    with suppress(OSError):
-                        os.unlink(path)
+            if path is not None and fd is not None:
+                with suppress(OSError):
+                    os.unlink(path)
                 close(fd)
 
     def _path(self, key: str) -> str | None:
         return os.path.join(self._folder, sha256(key.encode()).hexdigest()) if self._folder else None
+
+
+def _lock(path: str) -> int:
+    """Open a file, which is made if need be, and lock it.
+
+    Raises:
+        BlockingIOError: If somebody else has it.
+    """
+    make_private_folder(os.path.dirname(path))
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        close(fd)
+        raise
+    return fd

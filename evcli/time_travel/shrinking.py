@@ -62,12 +62,17 @@ def renumbered(events: Sequence[Event]) -> list[Event]:
     return found
 
 
+def state_text(stream: str, reducer: Reducer, events: Sequence[Event]) -> bytes:
+    """Return the state that events fold into, as JSON text, if they are all that a stream ever had."""
+    state = reducer.fold(reducer.initial(), renumbered(events))
+    return to_json(StreamState(stream, len(events), state))
+
+
 def failing_by(stream: str, reducer: Reducer, make_check: Callable[[], Check]) -> Fails:
     """Return what says whether a check fails on the state after events, folded as if they were all that there is."""
 
     def fails(events: Sequence[Event]) -> bool:
-        state = reducer.fold(reducer.initial(), renumbered(events))
-        text = to_json(StreamState(stream, len(events), state))
+        text = state_text(stream, reducer, events)
         return make_check().judge(Subject(stream, text, len(events), len(events))) == "bad"
 
     return fails

@@ -1,7 +1,8 @@
 """Handling submitted commands: each once in effect, a stream's in their order, and what cannot be handled set aside.
 
-Nothing is locked for it. What became of a command is stored in one commit with the events that follow from it, under
-an id that the queue has once; so several workers may meet at a command, and one of them settles it.
+What became of a command is stored in one commit with the events that follow from it, under an id that the queue has
+once; so several workers may meet at a command, and one of them settles it. That they take turns at a stream spares them
+the work, and is not what this rests on.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -299,15 +299,15 @@ SEEDS = (
     Seed(
         "whoever else is at a command is taken for dead",
         "attempts.py",
-        "                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n                before",
-        "                before",
+        "        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "        pass\n",
         "tests/storage/test_attempts.py",
     ),
     Seed(
         "two workers are at one stream's commands",
         "attempts.py",
-        "                    is_ours = False\n",
-        "                    pass\n",
+        "                is_ours = False\n",
+        "                pass\n",
         WORKING,
     ),
     Seed(
