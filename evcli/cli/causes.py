@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from evcli.cli.options import Context
 from evcli.cli.parameters import Option
+from evcli.domain.events import place_of
 from evcli.domain.names import is_pattern
 from evcli.domain.patches import Change, to_operation
 from evcli.domain.pointers import MISSING, spell_pointer
@@ -122,7 +123,7 @@ def _leaf_row(leaf: Leaf) -> dict[str, Any]:
     return {
         "path": spell_pointer(leaf.place),
         "value": dump(leaf.value).decode(),
-        "event": f"{event['stream']}@{event['version']}" if event else "(initial)",
+        "event": place_of(event) if event else "(initial)",
         "time": event.get("time"),
         "type": event.get("type"),
         "actor": event.get("meta", {}).get("actor"),

@@ -10,6 +10,7 @@ from evcli.cli.parameters import Argument, Option
 from evcli.cli.receipts import every_field
 from evcli.domain.commands import Request
 from evcli.domain.durations import parse_duration
+from evcli.domain.events import place_of
 from evcli.domain.expected import ANY, Expected
 from evcli.errors import Usage
 from evcli.given import to_command, to_request
@@ -66,9 +67,6 @@ def print_accepted(context: Context, accepted: Accepted, *, field: str | None = 
     if field is not None:
         own = receipt.writes[0]._asdict()  # of the commit's streams the command's own
         record = {**every_field(receipt), "stream": own["stream"], "version": own["version"], **record}
-    lines = [
-        f"{event['stream']}@{event['version']}  {event['type']}  {dump(event['data']).decode()}"
-        for event in accepted.events
-    ]
+    lines = [f"{place_of(event)}  {event['type']}  {dump(event['data']).decode()}" for event in accepted.events]
     last = lines.pop() + f"  position {receipt.position}" if lines else "accepted, and nothing was to be stored"
     context.out.record(record, *lines, last, field=field)

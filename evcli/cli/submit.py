@@ -10,6 +10,7 @@ from evcli.cli.parameters import Argument, Option
 from evcli.cli.receipts import check_print
 from evcli.domain.commands import Request
 from evcli.domain.durations import parse_duration
+from evcli.domain.events import place_of
 from evcli.domain.queue import listed
 from evcli.errors import Busy, CodeFailed, Rejected, Usage
 from evcli.given import new_id
@@ -124,7 +125,7 @@ def _listed(context: Context) -> Iterator[dict[str, Any]]:
 
 def _tell(context: Context, found: Status, *, field: str | None) -> None:
     receipt = found.receipt or {}
-    places = ", ".join(f"{event['stream']}@{event['version']}" for event in receipt.get("events", ()))
+    places = ", ".join(place_of(event) for event in receipt.get("events", ()))
     sentence = (
         f"{found.id}  {found.command['type']} to {found.stream} is {found.status}{': ' + places if places else ''}"
     )

@@ -9,6 +9,7 @@ from evcli.cli.commands import DeciderTimeout, read_timeout
 from evcli.cli.options import AllowNetwork, Context, LockWait
 from evcli.cli.parameters import Option
 from evcli.domain.durations import parse_duration
+from evcli.domain.events import place_of
 from evcli.domain.queue import Queued
 from evcli.errors import AnswerIsNo, EvcliError
 from evcli.read_side.keeping import KeptView, Outcome
@@ -105,5 +106,5 @@ class _Teller:
         if isinstance(outcome, EvcliError):
             self._out.note(f"command {queued.id} ({what}): {outcome}")
         else:
-            places = ", ".join(f"{event['stream']}@{event['version']}" for event in outcome.events)
+            places = ", ".join(place_of(event) for event in outcome.events)
             self._out.note(f"command {queued.id} ({what}): accepted{', ' + places if places else ''}")

@@ -1,7 +1,7 @@
 """An event, as it is read and as it is given to be stored."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 from evcli.domain.expected import ANY, Expected
@@ -33,8 +33,8 @@ class Event(TypedDict):
     seal: NotRequired[str]
 
 
-def place_of(event: Event) -> str:
-    """Return ``STREAM@VERSION``."""
+def place_of(event: Mapping[str, object]) -> str:
+    """Return ``STREAM@VERSION`` of an event, or of what is told of one."""
     return f"{event['stream']}@{event['version']}"
 
 
