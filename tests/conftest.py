@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.cli.driving import Evcli
 
 # Hundreds of processes are started here, and without what it keeps for the next one Python would compile evcli for each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# How long an example takes tells how busy the machine is, and nothing of what is tested.
+settings.register_profile("without deadline", settings(), deadline=None)
+settings.load_profile("without deadline")
 
 
 @pytest.fixture(autouse=True)
