@@ -1,11 +1,11 @@
 """``append --from``: lines from a file or a pipe, committed as they come, each part of them whole or not at all."""
 
 import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from evcli.cli.input_parts import Line, Part, read_parts
 from evcli.cli.options import Context, standard_input
 from evcli.cli.output import error_record
 from evcli.cli.receipts import print_plan, print_receipt
@@ -15,13 +15,9 @@ from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import check_writable
 from evcli.errors import AnswerIsNo, Conflict, DurabilityUnknown, EvcliError, Refused, Usage
 from evcli.replay import StreamState
-from evcli.storage.codec import MAX_LINE_BYTES, Split, input_line, line_splitter, with_meta
-from evcli.storage.commit import MAX_COMMIT_BYTES
+from evcli.storage.codec import FEW_LINES, MAX_LINE_BYTES, Split, input_line, line_splitter, with_meta
 from evcli.storage.contract import Plan, Receipt
-
-MOST_EVENTS: Final = 1000
-MOST_BYTES: Final = 1 << 20
-LONGEST_LINE: Final = 8 << 20
+from evcli.storage.event_texts import Group, line_of
 
 
 class Batch(NamedTuple):
@@ -42,13 +38,6 @@ class Batch(NamedTuple):
     field: str | None
 
 
-class _Line(NamedTuple):
-    """An input line: its number from 1 and its bytes."""
-
-    number: int
-    text: bytes
-
-
 def append_lines(context: Context, source: str, batch: Batch) -> int:
     """Append the lines of a file, or of standard input (``-``); return the exit code."""
     with ExitStack() as closing:
@@ -62,8 +51,8 @@ def append_lines(context: Context, source: str, batch: Batch) -> int:
                 raise Usage("--rejects names the input itself", "give it another file")
         appending = _Appending(context, source, batch, rejects)
         try:
-            for lines in _parts(file.fileno(), atomic=batch.atomic):
-                appending.add(lines)
+            for part in read_parts(file.fileno(), atomic=batch.atomic):
+                appending.add(part)
         except Refused as error:
             if "next_line" in error.facts:
                 raise
@@ -74,45 +63,6 @@ def append_lines(context: Context, source: str, batch: Batch) -> int:
                 f"mend them in {batch.rejects} and append that",
             )
     return 0
-
-
-def _parts(fd: int, *, atomic: bool) -> Iterator[list[_Line]]:
-    """Yield lines to be committed together: of a pipe what is there, of a file up to 1,000 or 1 MiB, atomically all."""
-    live = not stat.S_ISREG(os.fstat(fd).st_mode)
-    part: list[_Line] = []
-    size = number = 0
-    for lines in _reads(fd):
-        for line in lines:
-            number += 1
-            if not line.strip():
-                continue
-            if len(line) > LONGEST_LINE:
-                if part and not atomic:
-                    yield part
-                raise Refused("a line of over 8 MiB", "give JSON lines: one object a line", line=number)
-            if part and not atomic and (len(part) >= MOST_EVENTS or size + len(line) > MOST_BYTES):
-                yield part
-                part, size = [], 0
-            part.append(_Line(number, line))
-            size += len(line)
-            if size > MAX_COMMIT_BYTES:
-                hint = "append it without --atomic, or in several files"
-                raise Refused("the input is over 64 MiB", hint, line=number)
-        if part and live and not atomic:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
-
-
-def _reads(fd: int) -> Iterator[list[bytes]]:
-    """Yield the complete lines of each read; at the end, or when it gets too long, what is left without a newline."""
-    rest = b""
-    while text := os.read(fd, MOST_BYTES):
-        *lines, rest = (rest + text).split(b"\n")
-        yield [*lines, rest] if len(rest) > LONGEST_LINE else lines
-    if rest:
-        yield [rest]
 
 
 class _Appending:
@@ -127,48 +77,64 @@ class _Appending:
         self._plan: Plan | None = None
         self._states: dict[str, StreamState] = {}
         self._stored = 0
-        self._held: list[tuple[_Line, Refused]] = []
+        self._held: list[tuple[Line, Refused]] = []
         self.read = 0
         self.rejected = 0
 
-    def add(self, lines: list[_Line]) -> None:
+    def add(self, part: Part) -> None:
         """Append one part as one commit, without its bad lines if these are set aside."""
-        self.read += len(lines)
-        split = line_splitter(len(lines))
-        parsed = [(line, found) for line in lines if (found := self._parse(line, split)) is not None]
-        while parsed:
-            grouped: dict[str, list[tuple[_Line, NewEvent]]] = {}
-            for read, (stream, event) in parsed:
-                grouped.setdefault(stream, []).append((read, event))
-            ordered = [line for pairs in grouped.values() for line, _ in pairs]
+        self.read += len(part.lines)
+        groups = self._group_at_once(part.lines) or self._group_each(part)
+        while groups:
             try:
-                receipt = self._commit({stream: [event for _, event in pairs] for stream, pairs in grouped.items()})
+                receipt = self._commit({stream: group.events for stream, group in groups.items()})
             except Refused as error:
                 if error.index is None:
-                    raise self.at(lines[0].number, error) from error
-                bad = ordered[error.index]
-                self._refuse(bad, error)
-                parsed = [pair for pair in parsed if pair[0] != bad]
+                    raise self.at(part.numbers[0], error) from error
+                bad = line_of(groups, error.index)
+                self._refuse(part.at(bad), error)
+                groups = {stream: rest for stream, group in groups.items() if (rest := group.without(bad)).places}
             except DurabilityUnknown as error:
-                error.message = f"lines {lines[0].number}-{lines[-1].number}: {error.message}"
+                error.message = f"lines {part.numbers[0]}-{part.numbers[-1]}: {error.message}"
                 raise
             except Conflict as error:
-                raise self.at((lines[0] if error.index is None else ordered[error.index]).number, error) from error
+                place = 0 if error.index is None else line_of(groups, error.index)
+                raise self.at(part.numbers[place], error) from error
             except EvcliError as error:
-                raise self.at(lines[0].number, error) from error
+                raise self.at(part.numbers[0], error) from error
             else:
                 self._set_aside()
                 self._print(receipt)
                 break
         self._set_aside()
-        self._stored = lines[-1].number
+        self._stored = part.numbers[-1]
 
-    def _parse(self, line: _Line, split: Split) -> tuple[str, NewEvent] | None:
-        try:
-            return self._read(line.text, split)
-        except Refused as error:
-            self._refuse(line, error)
+    def _group_at_once(self, lines: Sequence[bytes]) -> dict[str, Group] | None:
+        """Group lines that are many, and all of the plainest kind; None if they are not."""
+        if self._batch.meta or len(lines) <= FEW_LINES:
             return None
+        from evcli.storage.canonical_json import group_lines
+
+        groups = group_lines(lines, self._batch.stream)
+        try:
+            return groups and {check_writable(stream): group for stream, group in groups.items()}
+        except Refused:  # which line that is, the careful road tells
+            return None
+
+    def _group_each(self, part: Part) -> dict[str, Group]:
+        """Group lines by their streams, without those that are refused."""
+        split = line_splitter(len(part.lines))
+        found: dict[str, tuple[list[NewEvent], list[int]]] = {}
+        for place, text in enumerate(part.lines):
+            try:
+                stream, event = self._read(text, split)
+            except Refused as error:
+                self._refuse(part.at(place), error)
+                continue
+            events, places = found.setdefault(stream, ([], []))
+            events.append(event)
+            places.append(place)
+        return {stream: Group(*listed) for stream, listed in found.items()}
 
     def _read(self, text: bytes, split: Split) -> tuple[str, NewEvent]:
         if len(text) > MAX_LINE_BYTES:
@@ -179,7 +145,7 @@ class _Appending:
             raise Refused("no stream", 'name one for all lines, or one in each: {"stream":"accounts/ann","type":…}')
         return check_writable(stream), with_meta(event, self._batch.meta)
 
-    def _refuse(self, line: _Line, error: Refused) -> None:
+    def _refuse(self, line: Line, error: Refused) -> None:
         """Hold a bad line to be set aside, or stop at it."""
         if self._rejects is None:
             raise self.at(line.number, error) from error
@@ -211,7 +177,7 @@ class _Appending:
         error.hint = f"{error.hint}; {after}" if error.hint else after
         return error
 
-    def _commit(self, events: dict[str, list[NewEvent]]) -> Receipt:
+    def _commit(self, events: Mapping[str, Sequence[NewEvent]]) -> Receipt:
         writes = [Write(stream, listed, self._expect) for stream, listed in events.items()]
         if self._batch.dry_run:
             self._plan = self._context.store.log.plan(writes, self._plan, unless=self._batch.unless)

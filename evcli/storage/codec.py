@@ -20,7 +20,7 @@ from evcli.storage.plain_json import parse_plain, plain_text
 
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 200
-_FEW_LINES: Final = 100
+FEW_LINES: Final = 100
 
 _EXACT: Final = 2**53
 IGNORED_MEMBERS: Final = frozenset({"position", "version", "recorded", "commit", "seal"})
@@ -55,7 +55,7 @@ def loads(text: bytes | str) -> Any:  # noqa: ANN401 (any JSON value)
 
 def loader(lines: int | None = None) -> Callable[[bytes], Any]:
     """Return the fastest parser of stored lines, for loops; for a few ``lines`` that is one without loading orjson."""
-    if lines is not None and lines <= _FEW_LINES and "orjson" not in sys.modules:
+    if lines is not None and lines <= FEW_LINES and "orjson" not in sys.modules:
         return loads
     import orjson
 
@@ -183,7 +183,7 @@ def object_members(text: str) -> list[tuple[str, Any, str]]:
 
 def line_splitter(lines: int) -> Split:
     """Return what splits so many lines as `object_members` does: for more than a few, orjson is worth its import."""
-    if lines > _FEW_LINES:
+    if lines > FEW_LINES:
         from evcli.storage.canonical_json import split_line
 
         return split_line

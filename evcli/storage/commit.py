@@ -8,6 +8,7 @@ from evcli.domain.names import check_name
 from evcli.errors import Refused
 from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.contract import Head, Receipt, StreamReceipt
+from evcli.storage.event_texts import EventTexts
 from evcli.storage.lines import (
     SEAL_KEY,
     SUFFIX_BYTES,
@@ -16,6 +17,7 @@ from evcli.storage.lines import (
     chain,
     journal_line,
     open_event_line,
+    open_event_lines,
 )
 
 MAX_COMMIT_BYTES: Final = 64 << 20
@@ -101,21 +103,14 @@ def build_commit(head: Head, tips: Mapping[str, Tip], writes: Sequence[Write], *
 
 
 def _build_part(write: Write, tip: Tip, position: int, commit_time: str, around: tuple[int, int] | None) -> Part:
-    lines: list[bytes] = []
-    time = tip.time
-    for index, event in enumerate(write.events):
-        time = _time_of(event, index, write.stream, time, commit_time)
-        line = open_event_line(
-            position=position + index,
-            stream=write.stream,
-            version=tip.version + index + 1,
-            time=time,
-            event=event,
-            recorded=None if time == commit_time else commit_time,
-        )
-        if len(line) + len("}\n") > MAX_LINE_BYTES:
-            raise _too_long(index)
-        lines.append(line)
+    events, stream = write.events, write.stream
+    if isinstance(events, EventTexts) and tip.time <= commit_time:
+        time = commit_time
+        lines = open_event_lines(position, stream, tip.version + 1, time, events.texts())
+    else:
+        lines, time = _open_lines(events, stream, tip, position, commit_time)
+    if max(map(len, lines)) + len("}\n") > MAX_LINE_BYTES:
+        raise _too_long(next(index for index, line in enumerate(lines) if len(line) + len("}\n") > MAX_LINE_BYTES))
     if around:
         lines[-1] += b',"commit":[%d,%d]' % around
     if len(lines[-1]) + SUFFIX_BYTES + len("\n") > MAX_LINE_BYTES:
@@ -124,8 +119,28 @@ def _build_part(write: Write, tip: Tip, position: int, commit_time: str, around:
     seal = chain(tip.seal, body)
     text = body + SEAL_KEY + seal.encode() + b'"}\n'
     version, count = tip.version + len(lines), len(lines)
-    written = JournalWrite(write.stream, tip.version + 1, count, tip.offset, len(text), seal)
+    written = JournalWrite(stream, tip.version + 1, count, tip.offset, len(text), seal)
     return Part(text, written, Tip(version, time, tip.offset + len(text), seal))
+
+
+def _open_lines(
+    events: Sequence[NewEvent], stream: str, tip: Tip, position: int, commit_time: str
+) -> tuple[list[bytes], str]:
+    """Return the events' lines, open at their end, and the time of the last one."""
+    lines: list[bytes] = []
+    time = tip.time
+    for index, event in enumerate(events):
+        time = _time_of(event, index, stream, time, commit_time)
+        line = open_event_line(
+            position=position + index,
+            stream=stream,
+            version=tip.version + index + 1,
+            time=time,
+            event=event,
+            recorded=None if time == commit_time else commit_time,
+        )
+        lines.append(line)
+    return lines, time
 
 
 def _time_of(event: NewEvent, index: int, stream: str, last: str, commit_time: str) -> str:

@@ -130,6 +130,12 @@ def open_event_line(
     return text.encode()
 
 
+def open_event_lines(position: int, stream: str, version: int, time: str, texts: Iterable[bytes]) -> list[bytes]:
+    """Write lines likewise, from the first one's position and version on, of what stands in them from the type on."""
+    form = f'{{"position":%d,"stream":"{stream}","version":%d,"time":"{time}",%b'.encode()
+    return [form % (number + position, number + version, text) for number, text in enumerate(texts)]
+
+
 def without_other_types(lines: Sequence[bytes], types: tuple[str, ...] | None) -> Iterable[bytes]:
     """Return event lines without those that show, unparsed, that they are of none of ``types``, which may be globs.
 

@@ -10,6 +10,7 @@ from evcli.errors import IdReused, Refused, WrongExpectedVersion
 from evcli.storage.codec import loads
 from evcli.storage.commit import Commit, Tip, build_commit
 from evcli.storage.contract import Head, Receipt, StreamReceipt
+from evcli.storage.event_texts import EventTexts
 from evcli.storage.lines import read_front
 
 FindIds = Callable[[str, Collection[str]], Mapping[str, bytes]]
@@ -33,16 +34,17 @@ class Remaining(NamedTuple):
         Raises:
             WrongExpectedVersion: If one is not; ``index`` counts over all the events that were given.
         """
-        places = iter(self.places)
+        first = 0
         for write in self.writes:
             version = tips[write.stream].version if write.stream in tips else 0
             check_expected(write.stream, write.expect, version)
-            for before, (event, place) in enumerate(zip(write.events, places, strict=False)):
+            for before, event in enumerate(() if isinstance(write.events, EventTexts) else write.events):
                 try:
                     check_expected(write.stream, event.expect, version + before)
                 except WrongExpectedVersion as error:
-                    error.index = place
+                    error.index = self.places[first + before]
                     raise
+            first += len(write.events)
 
     def build(self, head: Head, tips: Mapping[str, Tip], *, now: str) -> tuple[Commit | None, Receipt]:
         """Build the commit of what is left, None if nothing is, and its receipt.
@@ -83,8 +85,14 @@ def leave_out_repeats(writes: Sequence[Write], find: FindIds, *, once: bool = Fa
     count = index = 0
     for write in writes:
         stored: dict[str, bytes | NewEvent] = {}
-        keys = {event.id for event in write.events if event.id is not None}
+        ids = write.events.ids if isinstance(write.events, EventTexts) else _ids_of(write.events)
+        keys = set(ids)
         stored.update(find(write.stream, keys) if keys else {})
+        if not stored and len(keys) == len(ids):  # all are new, without a look at each
+            remaining.append(write)
+            places.extend(range(index, index + len(write.events)))
+            index += len(write.events)
+            continue
         events: list[NewEvent] = []
         for event in write.events:
             earlier = stored.get(event.id) if event.id is not None else None
@@ -103,6 +111,10 @@ def leave_out_repeats(writes: Sequence[Write], find: FindIds, *, once: bool = Fa
     if once and last is not None:
         return Remaining([], last, count, [])
     return Remaining(remaining, last, count, places)
+
+
+def _ids_of(events: Iterable[NewEvent]) -> list[str]:
+    return [event.id for event in events if event.id is not None]
 
 
 def _check_same(stream: str, event: NewEvent, earlier: bytes | NewEvent, index: int) -> None:

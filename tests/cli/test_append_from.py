@@ -30,6 +30,48 @@ def test_a_file_is_committed_in_parts_of_a_thousand(evcli: Evcli, tmp_path: Path
     assert [event["data"] for event in evcli.ok("log", "s").lines] == list(range(1, 2346))
 
 
+@pytest.mark.parametrize(
+    ("bad", "code", "reason"),
+    [
+        ({"type": "t", "data": 0, "id": "first", "v": 0}, 65, "v is 0"),
+        ({"type": "u", "data": 0, "id": "first"}, 65, "other content"),
+        ({"type": "t", "data": 1, "expect": 1}, 3, "expected 1"),
+    ],
+)
+def test_among_many_lines_the_one_at_fault_is_named(
+    evcli: Evcli, tmp_path: Path, bad: dict[str, object], code: int, reason: str
+) -> None:
+    evcli.ok("append", "s", "t", "n:=1", "--id", "first")
+    lines = numbered(900).splitlines(keepends=True)
+    lines[700] = lines_of(bad)
+    path = write(tmp_path / "f", b"".join(lines))
+    said = evcli.fails(code, "append", "s", "--from", path)
+    assert "line 701: " in said
+    assert reason in said
+    assert len(evcli.ok("log", "s").lines) == 1
+
+
+def test_among_many_lines_a_bad_one_is_set_aside_and_the_others_stored(evcli: Evcli, tmp_path: Path) -> None:
+    evcli.ok("append", "s", "t", "n:=1", "--id", "first")
+    lines = numbered(900).splitlines(keepends=True)
+    lines[700] = lines_of({"type": "u", "data": 0, "id": "first"})
+    path = write(tmp_path / "f", b"".join(lines))
+    evcli.fails(1, "append", "s", "--from", path, "--rejects", str(tmp_path / "bad"))
+    assert (tmp_path / "bad").read_bytes() == lines[700]
+    stored = [event["data"] for event in evcli.ok("log", "s").lines[1:]]
+    assert stored == [n for n in range(1, 901) if n != 701]
+
+
+def test_blank_lines_among_many_count_in_the_numbers_of_lines(evcli: Evcli, tmp_path: Path) -> None:
+    evcli.ok("append", "elsewhere", "t")
+    lines = numbered(1500).splitlines(keepends=True)
+    lines[100:100] = [b"\n", b"  \n", b"\r\n"]
+    lines[1400] = b"{}\n"
+    said = evcli.fails(65, "append", "s", "--from", write(tmp_path / "f", b"".join(lines)))
+    assert "line 1401: no type" in said
+    assert "lines 1-1000 are stored" in said
+
+
 def test_a_part_is_at_most_a_mebibyte(evcli: Evcli, tmp_path: Path) -> None:
     text = lines_of(*({"type": "t", "data": "x" * 400_000} for _ in range(5)))
     receipts = evcli.ok("append", "s", "--from", write(tmp_path / "f", text)).lines

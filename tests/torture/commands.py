@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from evcli.cli import batch
+from evcli.cli import input_parts
 from evcli.cli.main import COMMANDS, run
 from evcli.errors import EvcliError
 from evcli.project.trust import is_trusted, trust, trusted
@@ -37,7 +37,7 @@ class Scenario(NamedTuple):
                 EVCLI_STATE=f"{folder}/state", EVCLI_CACHE=f"{folder}/cache", EVCLI_STORE=f"{folder}/store"
             )
             with os.fdopen(1, "w", closefd=False) as sys.stdout, os.fdopen(2, "w", closefd=False) as sys.stderr:
-                batch.MOST_EVENTS = _PART  # type: ignore[misc]  # in this process alone
+                input_parts.MOST_EVENTS = _PART  # type: ignore[misc]  # in this process alone
                 return run([argument.replace("FOLDER", folder) for argument in self.arguments])
 
         return command
