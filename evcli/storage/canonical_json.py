@@ -3,7 +3,7 @@
 Such a line has no key twice, no number that is another one in 64 bits, no half of a character, and no blanks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -14,6 +14,8 @@ from evcli.storage.event_texts import EventTexts, Group
 
 _SHAPES: Final = {("type", "data"), ("type", "data", "meta"), ("type", "data", "id"), ("type", "data", "meta", "id")}
 """The members of events that are stored just as they come."""
+
+_AT_ONCE: Final = 1000
 
 
 def split_line(line: bytes) -> list[tuple[str, Any, str]]:
@@ -33,22 +35,22 @@ def split_line(line: bytes) -> list[tuple[str, Any, str]]:
 
 def group_lines(lines: Sequence[bytes], stream: str | None) -> dict[str, Group] | None:
     """Read lines for ``stream``, None for the one that each names, all at once; None if any has to be read by itself."""
-    values = _values(lines)
-    if values is None:
-        return None
-    shapes = set(map(tuple, values))
-    names: set[str] = set()
-    if {shape[:1] for shape in shapes} == {("stream",)}:
-        found = [value["stream"] for value in values]
-        names = set(found) if _are_texts(found) else {""}
-        shapes = {shape[1:] for shape in shapes}
-    if not (shapes <= _SHAPES and all(map(is_name, names)) and _can_be_stored(values, frozenset().union(*shapes))):
+    streams: list[str] = []
+    ids: dict[int, str] = {}
+    for first in range(0, len(lines), _AT_ONCE):  # the values of all of them would take much memory
+        values = _values(lines[first : first + _AT_ONCE])
+        if values is None or not _are_plain(values):
+            return None
+        streams += _members(values, "stream")
+        ids |= {place: value["id"] for place, value in enumerate(values, first) if "id" in value}
+    names = set(streams)
+    if len(streams) not in (0, len(lines)) or (stream is not None and len(names) > 1):
         return None
     if len(names) > 1:
-        return _group_by_name(lines, values) if stream is None else None
+        return _group_by_stream(lines, streams, ids)
     name = next(iter(names), None)
     stream = stream or name
-    return {stream: _group(name, range(len(lines)), lines, values)} if stream else None
+    return {stream: _group(name, range(len(lines)), lines, ids)} if stream else None
 
 
 def _values(lines: Sequence[bytes]) -> list[dict[str, Any]] | None:
@@ -72,11 +74,20 @@ def _is_shallow(line: bytes) -> bool:
     return line.count(b"{") + line.count(b"[") <= MAX_DEPTH
 
 
-def _can_be_stored(values: Sequence[dict[str, Any]], members: frozenset[str]) -> bool:
-    """Say whether ``type``, ``meta`` and ``id`` are what they have to be, as far as they are among the ``members``."""
+def _are_plain(values: Sequence[dict[str, Any]]) -> bool:
+    """Say whether all values are events that are stored just as they come, and all name their streams, or none does."""
+    shapes = set(map(tuple, values))
+    members = {member for shape in shapes for member in shape}
+    if "stream" in members:
+        if any(shape[0] != "stream" for shape in shapes) or not _are_texts(names := _members(values, "stream")):
+            return False
+        if not all(map(is_name, set(names))):
+            return False
+        shapes = {shape[1:] for shape in shapes}
     return (
-        _are_texts([value["type"] for value in values])
-        and ("id" not in members or _are_texts(list(_members(values, "id"))))
+        shapes <= _SHAPES
+        and _are_texts(_members(values, "type"))
+        and ("id" not in members or _are_texts(_members(values, "id")))
         and ("meta" not in members or all(meta and type(meta) is dict for meta in _members(values, "meta")))
     )
 
@@ -85,21 +96,18 @@ def _are_texts(values: Sequence[object]) -> bool:
     return set(map(type, values)) == {str} and "" not in values
 
 
-def _members(values: Sequence[dict[str, Any]], name: str) -> Iterator[Any]:
-    return (value[name] for value in values if name in value)
+def _members(values: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    return [value[name] for value in values if name in value]
 
 
-def _group_by_name(lines: Sequence[bytes], values: Sequence[dict[str, Any]]) -> dict[str, Group]:
+def _group_by_stream(lines: Sequence[bytes], streams: Sequence[str], ids: Mapping[int, str]) -> dict[str, Group]:
     places: dict[str, list[int]] = {}
-    for place, value in enumerate(values):
-        places.setdefault(value["stream"], []).append(place)
-    return {
-        name: _group(name, listed, [lines[place] for place in listed], [values[place] for place in listed])
-        for name, listed in places.items()
-    }
+    for place, stream in enumerate(streams):
+        places.setdefault(stream, []).append(place)
+    return {name: _group(name, listed, [lines[place] for place in listed], ids) for name, listed in places.items()}
 
 
-def _group(name: str | None, places: Sequence[int], lines: Sequence[bytes], values: Sequence[dict[str, Any]]) -> Group:
-    """Group the lines at these places, which all name one stream, or none."""
+def _group(name: str | None, places: Sequence[int], lines: Sequence[bytes], ids: Mapping[int, str]) -> Group:
+    """Group the lines that stand at these places and name one stream, or none."""
     start = 1 if name is None else len(f'{{"stream":"{name}",')
-    return Group(EventTexts(lines, start, list(_members(values, "id"))), places)
+    return Group(EventTexts(lines, start, [ids[place] for place in places if place in ids] if ids else ()), places)

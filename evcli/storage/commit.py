@@ -1,6 +1,6 @@
 """A commit, built whole in memory before a byte is written. Pure: the clock's time comes in as an argument."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from evcli.domain.events import NewEvent, Write
@@ -14,13 +14,14 @@ from evcli.storage.lines import (
     SUFFIX_BYTES,
     ZEROS,
     JournalWrite,
-    chain,
+    chain_all,
     journal_line,
     open_event_line,
     open_event_lines,
 )
 
 MAX_COMMIT_BYTES: Final = 64 << 20
+_AT_ONCE: Final = 1000
 EMPTY: Final = Head(0, ZEROS, "")
 
 
@@ -37,11 +38,28 @@ NO_TIP: Final = Tip(0, "", 0, ZEROS)
 
 
 class Part(NamedTuple):
-    """One stream's part of a commit: its bytes, as the journal tells of them, and the stream's end after them."""
+    """One stream's part of a commit: its lines up to the seal, as the journal tells of them, and the stream's end after them.
 
-    text: bytes
+    The ``bodies`` are the lines in pieces. Those of many events are made anew each time they are gone through, so that
+    so much is never held at once.
+    """
+
+    bodies: Iterable[bytes]
     write: JournalWrite
     tip: Tip
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the part's bytes, the seal with the last of them."""
+        last = b""
+        for body in self.bodies:
+            if last:
+                yield last
+            last = body
+        yield last + SEAL_KEY + self.write.seal.encode() + b'"}\n'
+
+    def lines(self) -> list[bytes]:
+        """Return its lines, without newlines."""
+        return b"".join(self.pieces()).split(b"\n")[:-1]
 
 
 class Commit(NamedTuple):
@@ -90,7 +108,7 @@ def build_commit(head: Head, tips: Mapping[str, Tip], writes: Sequence[Write], *
             raise
         parts.append(part)
         position += len(write.events)
-    if sum(len(part.text) for part in parts) > MAX_COMMIT_BYTES:
+    if sum(part.write.length for part in parts) > MAX_COMMIT_BYTES:
         raise Refused("a commit of over 64 MiB", "append it in several commits")
     line = journal_line(first, total, time, [part.write for part in parts], head.hash)
     receipts = tuple(StreamReceipt(part.write.stream, part.tip.version, part.write.count) for part in parts)
@@ -103,44 +121,62 @@ def build_commit(head: Head, tips: Mapping[str, Tip], writes: Sequence[Write], *
 
 
 def _build_part(write: Write, tip: Tip, position: int, commit_time: str, around: tuple[int, int] | None) -> Part:
-    events, stream = write.events, write.stream
-    if isinstance(events, EventTexts) and tip.time <= commit_time:
-        time = commit_time
-        lines = open_event_lines(position, stream, tip.version + 1, time, events.texts())
-    else:
-        lines, time = _open_lines(events, stream, tip, position, commit_time)
-    if max(map(len, lines)) + len("}\n") > MAX_LINE_BYTES:
-        raise _too_long(next(index for index, line in enumerate(lines) if len(line) + len("}\n") > MAX_LINE_BYTES))
-    if around:
-        lines[-1] += b',"commit":[%d,%d]' % around
-    if len(lines[-1]) + SUFFIX_BYTES + len("\n") > MAX_LINE_BYTES:
-        raise _too_long(len(lines) - 1)
-    body = b"}\n".join(lines)
-    seal = chain(tip.seal, body)
-    text = body + SEAL_KEY + seal.encode() + b'"}\n'
-    version, count = tip.version + len(lines), len(lines)
-    written = JournalWrite(stream, tip.version + 1, count, tip.offset, len(text), seal)
-    return Part(text, written, Tip(version, time, tip.offset + len(text), seal))
+    stream, count = write.stream, len(write.events)
+    bodies: Iterable[bytes] = _Bodies(write, tip, position, commit_time, around)
+    if count <= _AT_ONCE:
+        bodies = list(bodies)
+    seal, size = chain_all(tip.seal, bodies)
+    length = size + SUFFIX_BYTES + len("\n")
+    time = write.events[-1].time or max(commit_time, tip.time)
+    written = JournalWrite(stream, tip.version + 1, count, tip.offset, length, seal)
+    return Part(bodies, written, Tip(tip.version + count, time, tip.offset + length, seal))
 
 
-def _open_lines(
-    events: Sequence[NewEvent], stream: str, tip: Tip, position: int, commit_time: str
-) -> tuple[list[bytes], str]:
-    """Return the events' lines, open at their end, and the time of the last one."""
-    lines: list[bytes] = []
-    time = tip.time
-    for index, event in enumerate(events):
-        time = _time_of(event, index, stream, time, commit_time)
-        line = open_event_line(
-            position=position + index,
-            stream=stream,
-            version=tip.version + index + 1,
-            time=time,
-            event=event,
-            recorded=None if time == commit_time else commit_time,
-        )
-        lines.append(line)
-    return lines, time
+class _Bodies:
+    """A part's lines in pieces of up to 1,000, the last of them open for its seal."""
+
+    def __init__(self, write: Write, tip: Tip, position: int, commit_time: str, around: tuple[int, int] | None) -> None:
+        self._write = write
+        self._tip = tip
+        self._position = position
+        self._commit_time = commit_time
+        self._around = around
+
+    def __iter__(self) -> Iterator[bytes]:
+        time, count = self._tip.time, len(self._write.events)
+        for first in range(0, count, _AT_ONCE):
+            lines, time = self._open_lines(first, time)
+            if max(map(len, lines)) + len("}\n") > MAX_LINE_BYTES:
+                raise _too_long(first + next(n for n, line in enumerate(lines) if len(line) + 2 > MAX_LINE_BYTES))
+            if first + _AT_ONCE < count:
+                yield b"}\n".join(lines) + b"}\n"
+                continue
+            if self._around:
+                lines[-1] += b',"commit":[%d,%d]' % self._around
+            if len(lines[-1]) + SUFFIX_BYTES + len("\n") > MAX_LINE_BYTES:
+                raise _too_long(count - 1)
+            yield b"}\n".join(lines)
+
+    def _open_lines(self, first: int, time: str) -> tuple[list[bytes], str]:
+        """Return lines from one on, open at their end, and the time of the last of them."""
+        stream, events, commit_time = self._write.stream, self._write.events, self._commit_time
+        position, version = self._position + first, self._tip.version + 1 + first
+        if isinstance(events, EventTexts) and time <= commit_time:
+            texts = events.texts(first, first + _AT_ONCE)
+            return open_event_lines(position, stream, version, commit_time, texts), commit_time
+        lines: list[bytes] = []
+        for index, event in enumerate(events[first : first + _AT_ONCE]):
+            time = _time_of(event, first + index, stream, time, commit_time)
+            line = open_event_line(
+                position=position + index,
+                stream=stream,
+                version=version + index,
+                time=time,
+                event=event,
+                recorded=None if time == commit_time else commit_time,
+            )
+            lines.append(line)
+        return lines, time
 
 
 def _time_of(event: NewEvent, index: int, stream: str, last: str, commit_time: str) -> str:

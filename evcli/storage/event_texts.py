@@ -23,9 +23,9 @@ class EventTexts(Sequence[NewEvent]):
         self._start = start
         self.ids = ids
 
-    def texts(self) -> Iterator[bytes]:
-        """Yield what stands in each event's line from the type on, without the closing brace."""
-        return map(itemgetter(slice(self._start, -1)), self._lines)
+    def texts(self, first: int, last: int) -> Iterator[bytes]:
+        """Yield what stands from the type on in the lines of some events, without the closing brace."""
+        return map(itemgetter(slice(self._start, -1)), self._lines[first:last])
 
     def __len__(self) -> int:
         """Return how many there are."""

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from evcli.domain.events import NewEvent
 from evcli.domain.names import is_name
-from evcli.storage.digests import sha256
+from evcli.storage.digests import hasher, sha256
 
 ZEROS: Final = "0" * 64
 SEAL_KEY: Final = b',"seal":"'
@@ -90,6 +90,17 @@ class Mark(NamedTuple):
 def chain(previous: str, body: bytes) -> str:
     """Seal (or hash) ``body`` onto the chain that ended in ``previous``."""
     return sha256(previous.encode() + body).hexdigest()
+
+
+def chain_all(previous: str, bodies: Iterable[bytes]) -> tuple[str, int]:
+    """Seal likewise what is in several pieces, at least one; return their size, too, in bytes."""
+    pieces = iter(bodies)
+    body = next(pieces)
+    digest, size = hasher(len(body))(previous.encode() + body), len(body)
+    for body in pieces:
+        digest.update(body)
+        size += len(body)
+    return digest.hexdigest(), size
 
 
 def read_front(line: bytes) -> Front | None:

@@ -100,7 +100,9 @@ class LocalStore:
         check_writes(writes)
         with self._telling():
             if self._own is None and read_identity(self.root) is None:
-                self.plan(writes, unless=unless)  # so that what is refused does not leave an empty store behind
+                self._plan(
+                    writes, self._unplanned(), unless
+                )  # so that what is refused does not leave an empty store behind
         with self._locked(lock_wait) as lock_fd:
             return self._append(lock_fd, writes, unless, once=once)
 
@@ -203,26 +205,35 @@ class LocalStore:
 
     def plan(self, writes: Sequence[Write], after: Plan | None = None, *, unless: "Sequence[Condition]" = ()) -> Plan:
         """Work out what `append` would store; see the contract."""
-        from evcli.storage.repeats import ids_in, leave_out_repeats
+        from evcli.storage.repeats import ids_in
+
+        before = after.state if after and isinstance(after.state, _Planned) else self._unplanned()
+        before, commit, receipt = self._plan(writes, before, unless)
+        if commit is None:
+            return Plan({}, receipt, before)
+        tips = {**before.tips, **{part.write.stream: part.tip for part in commit.parts}}
+        lines = {part.write.stream: part.lines() for part in commit.parts}
+        ids = {stream: {**before.ids.get(stream, {}), **ids_in(lines[stream])} for stream in lines}
+        return Plan(lines, receipt, _Planned(commit.head, tips, before.stored, {**before.ids, **ids}))
+
+    def _unplanned(self) -> _Planned:
+        return _Planned(self._head_if_any(), {}, {}, {})
+
+    def _plan(
+        self, writes: Sequence[Write], before: _Planned, unless: "Sequence[Condition]"
+    ) -> tuple[_Planned, Commit | None, Receipt]:
+        """Build the commit that would be stored; return it with what was looked up for it added to ``before``."""
+        from evcli.storage.repeats import leave_out_repeats
 
         check_writes(writes)
-        before = (
-            after.state if after and isinstance(after.state, _Planned) else _Planned(self._head_if_any(), {}, {}, {})
-        )
         new = [write.stream for write in writes if write.stream not in before.tips]
         found = {stream: self._tip(stream, before.head, flags=os.O_RDONLY) for stream in new}
-        tips, stored = {**before.tips, **found}, {**before.stored, **found}
+        looked = before._replace(tips={**before.tips, **found}, stored={**before.stored, **found})
         remaining = leave_out_repeats(
             writes,
-            lambda stream, keys: {**self._find_ids(stream, stored[stream], keys), **before.ids.get(stream, {})},
+            lambda stream, keys: {**self._find_ids(stream, looked.stored[stream], keys), **before.ids.get(stream, {})},
         )
-        commit, receipt = self._build(before.head, tips, remaining, unless, now=now())
-        if commit is None:
-            return Plan({}, receipt, before._replace(tips=tips, stored=stored))
-        tips |= {part.write.stream: part.tip for part in commit.parts}
-        lines = {part.write.stream: part.text.split(b"\n")[:-1] for part in commit.parts}
-        ids = {stream: {**before.ids.get(stream, {}), **ids_in(lines[stream])} for stream in lines}
-        return Plan(lines, receipt, _Planned(commit.head, tips, stored, {**before.ids, **ids}))
+        return looked, *self._build(before.head, looked.tips, remaining, unless, now=now())
 
     def _build(
         self, head: Head, tips: Mapping[str, Tip], remaining: "Remaining", unless: "Sequence[Condition]", *, now: str

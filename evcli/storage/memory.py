@@ -58,7 +58,7 @@ class MemoryStore:
             return receipt
         lines: list[bytes] = []
         for part in commit.parts:
-            new = part.text.split(b"\n")[:-1]
+            new = part.lines()
             self._lines.setdefault(part.write.stream, []).extend(new)
             self._tips[part.write.stream] = part.tip
             lines += new
@@ -99,7 +99,7 @@ class MemoryStore:
         if commit is None:
             return Plan({}, receipt, (head, tips, planned))
         tips = tips | {part.write.stream: part.tip for part in commit.parts}
-        lines = {part.write.stream: part.text.split(b"\n")[:-1] for part in commit.parts}
+        lines = {part.write.stream: part.lines() for part in commit.parts}
         planned = planned | {stream: [*planned.get(stream, ()), *lines[stream]] for stream in lines}
         return Plan(lines, receipt, (commit.head, tips, planned))
 

@@ -63,7 +63,10 @@ def _write_part(root: str, part: Part) -> None:
     if fd is None:
         raise FileNotFoundError(2, "the stream's file is gone", stream_path(stream))
     try:
-        write_all(fd, part.text, part.write.offset)
+        offset = part.write.offset
+        for piece in part.pieces():
+            write_all(fd, piece, offset)
+            offset += len(piece)
         sync_data(fd)
     finally:
         close(fd)

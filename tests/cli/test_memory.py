@@ -53,3 +53,10 @@ def test_log_and_replay_of_a_million_events_stay_under_100_mb(
     assert printed.read_text() == f"{EVENTS}\n"
     assert peak("log", "--tail", "2", printed=printed) < LIMIT
     assert printed.read_bytes().count(b"\n") == 2
+
+
+def test_a_commit_of_very_many_events_takes_little_more_memory_than_its_bytes(tmp_path: Path, store_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("".join(f'{{"type":"t","data":{{"n":{n},"note":"{"x" * 100}"}}}}\n' for n in range(200_000)))
+    most = peak("append", "s", "--from", str(lines), "--atomic", "-q", printed=tmp_path / "printed")
+    assert most < (64 << 20) + (store_path / "streams" / "s.jsonl").stat().st_size

@@ -40,7 +40,7 @@ def spell(*values: Any) -> list[bytes]:
 
 
 def stored(writes: Sequence[Write]) -> list[bytes]:
-    return [part.text for part in build_commit(EMPTY, {}, writes, now=NOW).parts]
+    return [b"".join(part.pieces()) for part in build_commit(EMPTY, {}, writes, now=NOW).parts]
 
 
 def one_by_one(lines: Sequence[bytes], stream: str | None) -> list[Write]:
@@ -166,3 +166,20 @@ def test_events_read_at_once_get_the_time_of_a_stream_that_is_ahead_of_the_clock
     by_line = [Write("s", list(groups["s"].events))]
     both = [build_commit(EMPTY, {"s": tip}, writes, now=NOW) for writes in (writes_of(groups), by_line)]
     assert both[0] == both[1]
+
+
+def test_a_commit_of_very_many_events_is_the_same_line_by_line_and_names_the_one_at_fault() -> None:
+    lines = [b'{"type":"t","data":%d}' % number for number in range(2500)]
+    groups = group_lines(lines, "s")
+    assert groups is not None
+    assert list(groups["s"].places) == list(range(2500))
+    whole = stored([*writes_of(groups), Write("z", [NewEvent("t")])])
+    assert whole == stored([*one_by_one(lines, "s"), Write("z", [NewEvent("t")])])
+    assert whole[0].count(b"\n") == 2500
+    assert group_lines([*lines, b"{}"], "s") is None
+    assert group_lines([*lines, b'{"stream":"s","type":"t","data":1}'], "s") is None
+    late = list(groups["s"].events)
+    late[2100] = late[2100]._replace(time="2027-01-01T00:00:00.000000Z")
+    with pytest.raises(Refused, match="future") as caught:
+        stored([Write("s", late)])
+    assert caught.value.index == 2100
