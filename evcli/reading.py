@@ -238,12 +238,11 @@ class StoreReader:
         reducer: str | None = None,
         until: "str | datetime | None" = None,
         to: int | None = None,
-        end: int | None = None,
     ) -> "StreamState":
-        """Fold a stream from the log itself, without any snapshot; ``end`` is a head's position that bounds what counts."""
+        """Fold a stream from the log itself, without any snapshot."""
         from evcli.replay import replay_stream
 
-        end = self.head().position if end is None else end
+        end = self.head().position
         to = self._version(stream, until, to, end)
         return replay_stream(self.log, stream, self.definition(stream, reducer).load(), end=end, to=to)
 
@@ -255,11 +254,12 @@ class StoreReader:
         Streams that had no event by then are left out.
         """
         from evcli.given import to_instant
-        from evcli.time_travel.extents import extents
+        from evcli.time_travel.replaying import Opened, replay_each
 
-        end = self.head().position
-        for stream, version in extents(self.log, select_by(patterns), end=end, until=to_instant(until)):
-            yield self.replay(stream, reducer=reducer, to=version, end=end)
+        given = None if reducer is None else self.definition("", reducer)
+        opened = Opened(self.log, lambda stream: (given or self.definition(stream)).load())
+        end, streams = self.head().position, filter(select_by(patterns), self.log.streams())
+        yield from replay_each(opened, streams, end=end, until=to_instant(until))
 
     def snapshots(self, stream: str, *, reducer: str | None = None) -> "Iterator[Snapshot]":
         """Yield the cached states of a stream that a query may answer from, the latest first."""

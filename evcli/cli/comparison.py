@@ -10,8 +10,7 @@ from evcli.cli.options import Context
 from evcli.cli.parameters import Option
 from evcli.domain.reducers import Reducer
 from evcli.project.definitions import begin_alike
-from evcli.time_travel.comparing import Difference
-from evcli.time_travel.processes import Opened, compare_streams
+from evcli.time_travel.comparing import Difference, Opened, compare_streams
 
 Against = Annotated[
     str | None,

@@ -1,8 +1,10 @@
 """``evcli replay``: state from the log itself, as of any moment; also of another history, or by another reducer."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
+from evcli.api import Store
 from evcli.cli.comparison import Against, print_comparison
 from evcli.cli.determinism import check_streams
 from evcli.cli.extents import check_moments, is_one_stream, read_extents
@@ -11,7 +13,9 @@ from evcli.cli.parameters import Argument, Option
 from evcli.cli.profile import print_profiled
 from evcli.cli.states import print_state, read_moment, require_found, require_streams, state_record
 from evcli.cli.what_if import Decide, Insert, Set, Without, print_supposed, read_supposition
+from evcli.domain.names import select_by
 from evcli.errors import Usage
+from evcli.time_travel.replaying import Opened, replay_streams
 
 EXAMPLES = """\
 evcli replay accounts/ann
@@ -97,8 +101,17 @@ def _print_states(
     else:
         check_moments(names, to)
         require_streams(context, names)
-        states = context.store.replay_all(names, reducer=reducer, until=instant(until, end=True))
+        streams = list(filter(select_by(names), context.store.log.streams()))
+        opener = partial(_open, context.store_option, context.config_option, reducer)
+        end = context.store.head().position
+        states = replay_streams(opener, streams, end=end, until=instant(until, end=True))
         context.out.rows(("stream", "version", "state"), map(state_record, states), empty="no streams")
+
+
+def _open(store: str | None, config: str | None, reducer: str | None) -> Opened:
+    opened = Store.open(store, config=config)
+    given = None if reducer is None else opened.definition("", reducer)
+    return Opened(opened.log, lambda stream: (given or opened.definition(stream)).load())
 
 
 def _check_together(asked: dict[str, bool], *, supposed: bool, diff: bool, with_version: bool) -> None:

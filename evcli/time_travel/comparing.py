@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from evcli.domain.events import Event
@@ -9,6 +10,7 @@ from evcli.domain.patches import changes_between
 from evcli.domain.pointers import MISSING, spell_pointer
 from evcli.domain.reducers import Reducer
 from evcli.domain.values import Json, copy_json, same_json
+from evcli.processes import cores, share_out
 from evcli.replay import StreamState, to_json
 from evcli.storage.codec import canonical_text, loader
 from evcli.storage.contract import EventStore
@@ -16,9 +18,16 @@ from evcli.time_travel.extents import Extent
 
 _BYTES_PER_EVENT: Final = 16 << 10
 _WIDEST: Final = 1000
+_STREAM_COST: Final = 100
+_WORTH_IT: Final = 20_000
+_PARTS_PER_PROCESS: Final = 32
+_LEAST_PART: Final = 2_000
 
 Watch = Callable[[int], None]
 """Is told of how many more events have been folded."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many events have been folded, of how many."""
 
 
 class Difference(NamedTuple):
@@ -138,20 +147,84 @@ def _describe(stream: str, event: Event | None, pair: _Pair) -> Difference:
     )
 
 
-def compare_all(
-    store: EventStore,
+class Opened(NamedTuple):
+    """A store, and what gives a stream's old and new reducer."""
+
+    store: EventStore
+    reducers: Callable[[str], tuple[Reducer, Reducer]]
+
+
+Opener = Callable[[], Opened]
+"""Opens a store; it can be pickled, since each process opens the store for itself."""
+
+
+def compare_streams(
+    opener: Opener,
     extents: Sequence[Extent],
-    reducers: Callable[[str], tuple[Reducer, Reducer]],
     *,
     end: int,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
+    processes: int | None = None,
 ) -> Iterator[Difference]:
-    """Yield the differences of streams, one after another; ``reducers`` gives a stream's old and new one.
+    """Yield the differences of streams, in their order; on all cores where there is much to fold.
+
+    Args:
+        opener: Opens the store, here and in each process.
+        extents: The streams.
+        end: The position up to which events count.
+        progress: Is told how far it has got.
+        processes: How many processes; None for as many as there are cores, and none for little work.
 
     Raises:
-        EvcliError: As `compare_folds` does.
+        EvcliError: As `compare_folds` does, for the first stream in their order.
     """
+    if processes is None:
+        processes = min(cores(), len(extents)) if _cost(extents) > _WORTH_IT else 1
+    total = _events(extents)
+    done = 0
+
+    def watch(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, total)
+
+    if processes < 2:  # noqa: PLR2004 (one is this one)
+        yield from _compare_part(opener, end, extents, watch)
+    else:
+        parts = _split(extents, processes * _PARTS_PER_PROCESS)
+        work = partial(_compare_part, opener, end)
+        yield from share_out(work, parts, processes=processes, cost=_cost, done=lambda part: watch(_events(part)))
+
+
+def _compare_part(
+    opener: Opener, end: int, extents: Sequence[Extent], watch: Watch | None = None
+) -> Iterator[Difference]:
+    opened = opener()
     for extent in extents:
-        old, new = reducers(extent.stream)
-        if found := compare_folds(store, extent, old, new, end=end, watch=watch):
+        old, new = opened.reducers(extent.stream)
+        if found := compare_folds(opened.store, extent, old, new, end=end, watch=watch):
             yield found
+
+
+def _split(extents: Sequence[Extent], count: int) -> list[list[Extent]]:
+    """Cut streams, in their order, into about ``count`` parts with as much to fold in each, and not too little."""
+    most = max(_LEAST_PART, _cost(extents) / count)
+    parts: list[list[Extent]] = []
+    cost = 0
+    for extent in extents:
+        if not parts or cost >= most:
+            parts.append([])
+            cost = 0
+        parts[-1].append(extent)
+        cost += _cost([extent])
+    return parts
+
+
+def _cost(extents: Sequence[Extent]) -> int:
+    """Return about how many events' folding it takes to fold streams, with what it takes to open them."""
+    return sum(extent.version + _STREAM_COST for extent in extents)
+
+
+def _events(extents: Sequence[Extent]) -> int:
+    return sum(extent.version for extent in extents)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import evcli.time_travel.processes
+import evcli.time_travel.comparing
 from evcli import Store
 from tests.cli.driving import Evcli, Result, start, tree_hash
 
@@ -33,8 +33,8 @@ def code(bank: Evcli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evcli:
 def in_processes(code: Evcli, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
     """Run as for a large store: in two processes, whatever there is to fold."""
     with monkeypatch.context() as patch:
-        patch.setattr(evcli.time_travel.processes, "_WORTH_IT", 0)
-        patch.setattr(evcli.time_travel.processes, "_cores", lambda: 2)
+        patch.setattr(evcli.time_travel.comparing, "_WORTH_IT", 0)
+        patch.setattr(evcli.time_travel.comparing, "cores", lambda: 2)
         return code("replay", *arguments)
 
 

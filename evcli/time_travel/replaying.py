@@ -1,0 +1,75 @@
+"""Replaying many streams, on all cores where there is much to fold."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+from evcli.domain.reducers import Reducer
+from evcli.processes import cores, share_out
+from evcli.replay import StreamState, replay_stream, to_json
+from evcli.storage.codec import loads
+from evcli.storage.contract import EventStore
+
+_STREAM_COST: Final = 100
+_WORTH_IT: Final = 20_000
+_PARTS_PER_PROCESS: Final = 32
+
+
+class Opened(NamedTuple):
+    """A store, and what gives a stream's reducer."""
+
+    store: EventStore
+    reducer: Callable[[str], Reducer]
+
+
+Opener = Callable[[], Opened]
+"""Opens a store; it can be pickled, since each process opens the store for itself."""
+
+
+def replay_streams(opener: Opener, streams: Sequence[str], *, end: int, until: str | None) -> Iterator[StreamState]:
+    """Yield the states of streams as of an instant (None: now), in their order, without those that had no event by then.
+
+    How much there is to fold shows in folding: what is left when it has been much is shared out.
+
+    Args:
+        opener: Opens the store, here and in each process.
+        streams: Their names.
+        end: The position up to which events count.
+        until: The instant, canonical.
+
+    Raises:
+        EvcliError: As `replay_stream` does, for the first stream in their order.
+        CodeFailed: If a state is not JSON.
+    """
+    rest = iter(streams)
+    cost = 0
+    for found in replay_each(opener(), rest, end=end, until=until):
+        yield found
+        cost += found.version + _STREAM_COST
+        if cost > _WORTH_IT:
+            break
+    left = list(rest)
+    processes = min(cores(), len(left))
+    if processes < 2:  # noqa: PLR2004 (one is this one)
+        yield from replay_each(opener(), left, end=end, until=until)
+        return
+    size = -(-len(left) // (processes * _PARTS_PER_PROCESS))
+    parts = [left[start : start + size] for start in range(0, len(left), size)]
+    for stream, version, text in share_out(partial(_texts, opener, end, until), parts, processes=processes):
+        yield StreamState(stream, version, loads(text))
+
+
+def _texts(opener: Opener, end: int, until: str | None, streams: Sequence[str]) -> Iterator[tuple[str, int, bytes]]:
+    """Yield states as JSON: as such a reducer may have made them of what only its own process knows."""
+    for found in replay_each(opener(), streams, end=end, until=until):
+        yield found.stream, found.version, to_json(found)
+
+
+def replay_each(opened: Opened, streams: Iterable[str], *, end: int, until: str | None) -> Iterator[StreamState]:
+    """Yield what `replay_streams` does, one stream after another."""
+    store = opened.store
+    for stream in streams:
+        to = None if until is None else store.version_at(stream, until, end=end)
+        found = replay_stream(store, stream, opened.reducer(stream), end=end, to=to)
+        if found.version:
+            yield found
