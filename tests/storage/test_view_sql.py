@@ -585,12 +585,15 @@ print('go', flush=True)
     process = subprocess.Popen(
         [sys.executable, "-c", asked, stock], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "go\n"
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.2)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=5)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "go\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()  # it would go on for ever
     assert told.splitlines()[-1] == "KeyboardInterrupt"
 
 
