@@ -40,6 +40,9 @@ class Selection(NamedTuple):
         return self.streams[0] if len(self.streams) == 1 and not is_pattern(self.streams[0]) else None
 
 
+_ALL: Final = Selection()
+
+
 def check_selection(store: EventStore, selection: Selection, *, end: int) -> None:
     """Do nothing if what is selected can be.
 
@@ -67,6 +70,17 @@ def select_lines(store: EventStore, selection: Selection, *, end: int) -> Iterat
     else:
         lines = numbered.backward() if selection.reverse else numbered.forward()
     return islice(lines, selection.limit)
+
+
+def select_text(store: EventStore, selection: Selection, *, end: int) -> Iterator[bytes]:
+    """Yield what `select_lines` does as it is stored: one or many lines at a time, each with its newline.
+
+    Raises:
+        Damaged: As soon as something does not verify.
+    """
+    if not (selection.one_stream and selection._replace(streams=(), since=None, until=None, after=0, to=None) == _ALL):
+        return (line + b"\n" for line in select_lines(store, selection, end=end))
+    return _Numbered(store, selection, end).text()
 
 
 class _Numbered:
@@ -97,6 +111,12 @@ class _Numbered:
     def forward(self) -> Iterator[bytes]:
         if self._first < self._last:
             yield from filter(self._passes, self._between(self._first, self._last))
+
+    def text(self) -> Iterator[bytes]:
+        """Yield a stream's lines as stored, many at a time: for where the versions say it all."""
+        assert self._stream is not None
+        if self._first < self._last:
+            yield from self._store.read_text(self._stream, end=self._end, after=self._first, to=self._last)
 
     def backward(self) -> Iterator[bytes]:
         high, window = self._last, _WINDOW

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evcli import Store
 from evcli.errors import Damaged, StreamNotFound, Usage
-from evcli.history import Selection, check_selection, follow_lines, front_of, select_lines
+from evcli.history import Selection, check_selection, follow_lines, front_of, select_lines, select_text
 from evcli.storage.contract import Head
 from evcli.storage.memory import MemoryStore
 
@@ -56,7 +56,9 @@ def by_hand(selection: Selection) -> list[bytes]:
 @settings(max_examples=300, deadline=None)
 @given(selection=selections)
 def test_what_is_selected_is_what_one_would_pick_by_hand(selection: Selection) -> None:
-    assert list(select_lines(STORE.log, selection, end=30)) == by_hand(selection)
+    found = by_hand(selection)
+    assert list(select_lines(STORE.log, selection, end=30)) == found
+    assert b"".join(select_text(STORE.log, selection, end=30)) == b"".join(line + b"\n" for line in found)
 
 
 def test_versions_need_one_plain_name() -> None:

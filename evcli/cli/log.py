@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from evcli.cli.options import Context, To, Until, instant, split_version
 from evcli.cli.parameters import Argument, Option
 from evcli.errors import StreamNotFound, Usage
-from evcli.history import Selection, check_selection, follow_lines, select_lines
+from evcli.history import Selection, check_selection, follow_lines, select_lines, select_text
 from evcli.storage.contract import Head
 
 EXAMPLES = """\
@@ -72,10 +72,11 @@ def run(
     except StreamNotFound:
         if not follow:
             raise
-    lines = select_lines(log, selection, end=head.position)
     if follow:
-        lines = islice(chain(lines, _live(context, selection, head)), limit)
-    context.out.events(lines, live=follow)
+        lines = chain(select_lines(log, selection, end=head.position), _live(context, selection, head))
+        context.out.events(islice(lines, limit), live=True)
+    else:
+        context.out.stored(select_text(log, selection, end=head.position))
 
 
 def _split(streams: list[str], after: int, to: int | None) -> tuple[tuple[str, ...], int, int | None]:

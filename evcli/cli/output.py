@@ -71,9 +71,7 @@ class Output:
         """
         from datetime import datetime
 
-        if self.format == "json":
-            self._print_array(lines, live=live)
-        elif self.format == "csv":
+        if self.format == "csv":
             from evcli.cli.cells import EVENT_COLUMNS, csv_row, event_cells
 
             self._print_header(EVENT_COLUMNS)
@@ -84,8 +82,15 @@ class Output:
             for line in lines:
                 self._write(layout.row(line, width=self._width(self._stdout)).encode() + b"\n", live=live)
         else:
-            for line in lines:
-                self._print_line(line, live=live)
+            self.texts(lines, live=live)
+
+    def stored(self, parts: Iterable[bytes]) -> None:
+        """Print stored events, given as parts of what is stored: one or many lines, each with its newline."""
+        if self.on_terminal or self.format not in ("jsonl", "raw"):
+            self.events(line for part in parts for line in part.split(b"\n")[:-1])
+        else:
+            for part in parts:
+                self._write(part)
 
     def trace(self, roots: "Sequence[Traced]") -> None:
         """Print what led to what: drawn for people; as JSON each root with what is below it, as lines with its depth."""
@@ -354,7 +359,9 @@ class Output:
         except BrokenPipeError:
             raise
         except OSError as error:
-            _discard(self._stdout)
+            # Let what is left in the buffer drain into nothing, or the interpreter fails on it at its end.
+            with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stdout.fileno())
             raise StorageFailed(
                 f"standard output could not be written: {error.strerror}",
                 "what was printed is incomplete, send it elsewhere; what was appended stays",
@@ -391,9 +398,3 @@ def error_record(error: EvcliError) -> dict[str, Any]:
     """Return an error as a JSON object: ``{"error":{"code":…,"exit":…,"message":…,"hint":…, …facts}}``."""
     known = {"code": error.code, "exit": error.exit_code, "message": error.message, "hint": error.hint}
     return {"error": known | error.facts}
-
-
-def _discard(stdout: TextIO) -> None:
-    """Let what is left in the buffer drain into nothing, or the interpreter fails on it at its end."""
-    with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), stdout.fileno())

@@ -243,6 +243,14 @@ class EventStore(Protocol):
         """
         ...
 
+    def read_text(self, stream: str, *, end: int, after: int = 0, to: int | None = None) -> Iterator[bytes]:
+        """Yield what `read_stream` does as it is stored: many lines at a time, each with its newline.
+
+        Raises:
+            Damaged: As soon as something does not verify.
+        """
+        ...
+
     def read_all(
         self, *, end: int, after: int = 0, wanted: Callable[[str], bool] | None = None
     ) -> Iterator[list[bytes]]:

@@ -78,7 +78,7 @@ def _scan(stream: StreamFile, tip: Tip, keys: Collection[str]) -> dict[str, byte
 
 
 def _ids_between(stream: StreamFile, start: int, seal: str, end: int) -> Iterator[tuple[str, bytes]]:
-    for commits in stream.commits(start, seal, end, end):
+    for commits in stream.commits(start, seal, end):
         for line in commits.lines:
             if _ID_KEY in line:
                 key = loads(line).get("id")

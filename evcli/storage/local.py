@@ -26,7 +26,7 @@ from evcli.storage.layout import (
 )
 from evcli.storage.lines import Mark
 from evcli.storage.settle import read_lock_mark, settle_last_commit
-from evcli.storage.stream_file import StreamFile, cut_chunk, opened_stream
+from evcli.storage.stream_file import StreamFile, opened_stream
 
 if TYPE_CHECKING:
     from evcli.domain.conditions import Condition
@@ -310,19 +310,15 @@ class LocalStore:
                 if bookmark is not None:
                     raise BookmarkLost
                 return
-            stop = limit if to is None else file.after_version(to, limit)
-            if bookmark is not None:
-                after = bookmark.version
-                start = file.resume(bookmark, limit)
-            else:  # from the commit of the event before, so that the place is verified too
-                start = file.commit_before(file.after_version(after - 1, limit) if after > 1 else 0)
-            for commits in file.commits(start.offset, start.seal, stop, limit):
-                chunk = cut_chunk(commits, file.file, after=after, to=to)
-                if chunk.lines:
-                    yield chunk
-                    after += len(chunk.lines)
-            if to is not None and stop < limit and after < to:
-                raise Damaged(file.file, stop, f"version {after + 1} does not stand before this byte")
+            for part in file.read(limit, after=after, to=to, bookmark=bookmark):
+                yield Chunk(part.text.split(b"\n")[:-1], part.bookmark)
+
+    def read_text(self, stream: str, *, end: int, after: int = 0, to: int | None = None) -> Iterator[bytes]:
+        """Yield verified parts of the stream as it is stored; see the contract."""
+        with self._counted(stream, end) as (file, limit):
+            if file is not None:
+                for part in file.read(limit, after=after, to=to):
+                    yield part.text
 
     @contextmanager
     def _counted(self, stream: str, end: int) -> Iterator[tuple[StreamFile | None, int]]:

@@ -8,40 +8,40 @@ from evcli.domain.names import check_name
 from evcli.errors import Damaged
 from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.commit import NO_TIP, Tip
-from evcli.storage.contract import Bookmark, BookmarkLost, Chunk
+from evcli.storage.contract import Bookmark, BookmarkLost
 from evcli.storage.digests import hasher
 from evcli.storage.ends import Ending, Line, find_line, last_lines, line_at
 from evcli.storage.files import opened, read_at
 from evcli.storage.layout import stream_path
-from evcli.storage.lines import SEAL_KEY, SUFFIX_BYTES, ZEROS, Front, chain, read_front, seal_in
+from evcli.storage.lines import SUFFIX_BYTES, ZEROS, Front, chain, commit_ends, read_front, seal_in
 
 _FIRST_READ: Final = 64 << 10
-_FIRST_BEYOND: Final = 4 << 10
 _MOST_READ: Final = 1 << 20
-_SEAL_AT: Final = slice(-SUFFIX_BYTES, -SUFFIX_BYTES + len(SEAL_KEY))
+_SCAN: Final = 16 << 10
 
 
 class Commits(NamedTuple):
-    """Lines of whole verified commits, and the offset and seal at which they end."""
+    """Whole verified commits: their lines as stored, newlines included, and the offset and seal at which they end."""
 
-    lines: list[bytes]
+    text: bytes
     offset: int
     seal: str
 
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines, without newlines."""
+        return self.text.split(b"\n")[:-1]
 
-def cut_chunk(commits: Commits, file: str, *, after: int, to: int | None) -> Chunk:
-    """Keep the lines with versions above ``after`` and up to ``to``; the bookmark goes if the last line does.
 
-    Raises:
-        Damaged: If the versions have a gap, between ``after`` and the first one too.
+class Part(NamedTuple):
+    """Some of a stream's lines as stored, newlines included, the version of the last one, and the bookmark after it.
+
+    ``bookmark`` is None where the last line does not end a commit.
     """
-    lines = commits.lines
-    first, last = read_front(lines[0]), read_front(lines[-1])
-    if first is None or last is None or first.version > after + 1 or last.version - first.version != len(lines) - 1:
-        raise Damaged(file, commits.offset, "the versions before this byte have a gap")
-    cut = to is not None and to < last.version
-    kept = lines[max(0, after + 1 - first.version) : to + 1 - first.version if cut and to is not None else None]
-    return Chunk(kept, None if cut else Bookmark(last.version, last.time, f"{commits.offset}:{commits.seal}"))
+
+    text: bytes
+    version: int
+    bookmark: Bookmark | None
 
 
 @contextmanager
@@ -146,7 +146,7 @@ class StreamFile:
         offset, _, seal = bookmark.token.partition(":")
         if not offset.isdigit() or int(offset) > limit or self.seal_before(int(offset)) != seal:
             raise BookmarkLost
-        return Commits([], int(offset), seal)
+        return Commits(b"", int(offset), seal)
 
     def after_version(self, version: int, limit: int) -> int:
         """Return the offset of the first event with a version above ``version``; ``limit`` if there is none."""
@@ -177,7 +177,7 @@ class StreamFile:
             Damaged: If one does not match its seal.
         """
         start = self.commit_before(max(0, offset - 1))
-        for _ in self.commits(start.offset, start.seal, min(offset + 1, limit), limit):
+        for _ in self.commits(start.offset, start.seal, self.commit_end(min(offset + 1, limit), limit)):
             pass
 
     def _find(self, limit: int, test: Callable[[Front], bool]) -> int:
@@ -190,13 +190,13 @@ class StreamFile:
     def commit_before(self, offset: int) -> Commits:
         """Return the last end of a commit up to ``offset``, with the seal that stands there."""
         if offset == 0:
-            return Commits([], 0, ZEROS)
+            return Commits(b"", 0, ZEROS)
         ending = last_lines(self.fd, offset, lambda lines: any(seal_in(line.text) for line in lines))
         for line in reversed(ending.lines):
             seal = seal_in(line.text)
             if seal is not None:
-                return Commits([], line.end, seal)
-        return Commits([], 0, ZEROS)
+                return Commits(b"", line.end, seal)
+        return Commits(b"", 0, ZEROS)
 
     def seal_before(self, offset: int) -> str | None:
         """Return the seal of the commit that ends at ``offset`` (zeros at 0); None if none ends there."""
@@ -205,63 +205,102 @@ class StreamFile:
         text = read_at(self.fd, SUFFIX_BYTES + 1, offset - SUFFIX_BYTES - 1) if offset > SUFFIX_BYTES else b""
         return seal_in(text[:-1]) if text.endswith(b"\n") else None
 
-    def commits(self, start: int, seal: str, stop: int, limit: int) -> Iterator[Commits]:
-        """Yield verified commits from the commit boundary ``start``, after ``seal``, in chunks.
+    def commit_end(self, offset: int, limit: int) -> int:
+        """Return where the commit ends that holds the event before or at ``offset``; ``limit`` if it does not end before.
 
-        The last chunk holds the commit that reaches ``stop``; nothing from ``limit`` on is read.
+        That is what the seals say, which nobody has verified; ``offset`` is next to where a line begins.
+        """
+        if self.seal_before(offset) is not None:
+            return offset
+        while offset < limit:
+            text = read_at(self.fd, min(_SCAN, limit - offset), offset)
+            if ends := commit_ends(text):
+                return offset + ends[-1]
+            if len(text) <= SUFFIX_BYTES:
+                break
+            offset += len(text) - SUFFIX_BYTES  # a seal may begin in one block and end in the next
+        return limit
+
+    def commits(self, start: int, seal: str, stop: int) -> Iterator[Commits]:
+        """Yield the commits from the commit boundary ``start``, after ``seal``, up to ``stop``, verified, as many at once as fit.
+
+        Nothing from ``stop`` on is read; all that is sound before damage is given.
 
         Raises:
             Damaged: If a commit does not match its seal, or the last one has none.
         """
-        reader = _CommitReader(self.file, start, seal)
-        at, block, beyond = start, _FIRST_READ, _FIRST_BEYOND
-        while reader.offset < stop:
-            if at < stop:
-                wanted, block = min(block, stop - at), min(_MOST_READ, block * 2)
-            else:  # to the end of the commit that holds `stop`
-                wanted, beyond = min(beyond, limit - at), min(_MOST_READ, beyond * 2)
-            text = read_at(self.fd, wanted, at)
-            if not text:
-                raise Damaged(self.file, reader.offset, "a commit without its seal")
-            at += len(text)
-            found = reader.feed(text)
-            if found.lines:
-                yield found
+        at, text, block = start, b"", _FIRST_READ
+        while at < stop:
+            begun = at + len(text)
+            more = read_at(self.fd, min(max(block, len(text)), stop - begun), begun)
+            text = text + more if text else more
+            size, seal, broken = _verify(text, seal)
+            if size:
+                at += size
+                yield Commits(text[:size], at, seal)
+                text = text[size:]
+            if broken:
+                raise Damaged(self.file, at, "a commit does not match its seal")
+            if not more:
+                raise Damaged(self.file, at, "a commit without its seal")
+            block = min(_MOST_READ, block * 2)
+
+    def read(
+        self, limit: int, *, after: int = 0, to: int | None = None, bookmark: Bookmark | None = None
+    ) -> Iterator[Part]:
+        """Yield the lines before the offset ``limit`` with versions above ``after``, up to and including ``to``, verified.
+
+        With a ``bookmark`` (which takes the place of ``after``) nothing before it is read; with ``to`` nothing behind
+        the commit of that version, but where the place of its end is looked for.
+
+        Raises:
+            BookmarkLost: If no commit ends at the bookmark.
+            Damaged: As soon as something does not verify.
+        """
+        stop = limit if to is None else self.commit_end(self.after_version(to, limit), limit)
+        if bookmark is not None:
+            after = bookmark.version
+            start = self.resume(bookmark, limit)
+        else:  # from the commit of the event before, so that the place is verified too
+            start = self.commit_before(self.after_version(after - 1, limit) if after > 1 else 0)
+        for commits in self.commits(start.offset, start.seal, stop):
+            part = self._cut(commits, after, to)
+            if part.text:
+                yield part
+                after = part.version
+        if to is not None and stop < limit and after < to:
+            raise Damaged(self.file, stop, f"version {after + 1} does not stand before this byte")
+
+    def _cut(self, commits: Commits, after: int, to: int | None) -> Part:
+        """Keep the lines with versions above ``after`` and up to ``to``; the bookmark goes if the last line does.
+
+        Raises:
+            Damaged: If the versions have a gap, between ``after`` and the first one too.
+        """
+        text = commits.text
+        count = len(text) - len(text.replace(b"\n", b""))  # several times faster than bytes.count
+        first, last = read_front(text), read_front(text[text.rfind(b"\n", 0, -1) + 1 :])
+        if first is None or last is None or first.version > after + 1 or last.version - first.version != count - 1:
+            raise Damaged(self.file, commits.offset, "the versions before this byte have a gap")
+        until = last.version if to is None else min(to, last.version)
+        bookmark = Bookmark(last.version, last.time, f"{commits.offset}:{commits.seal}")
+        if first.version <= after or until < last.version:
+            lines = commits.lines[max(0, after + 1 - first.version) : max(0, until + 1 - first.version)]
+            text = b"".join(line + b"\n" for line in lines)
+        return Part(text, until, bookmark if until == last.version else None)
 
 
-class _CommitReader:
-    """Splits bytes into lines and checks each commit's seal, one hash update a line."""
+def _verify(text: bytes, seal: str) -> tuple[int, str, bool]:
+    """Check the commits that begin at the start of ``text``, the first of them after ``seal``.
 
-    def __init__(self, file: str, offset: int, seal: str) -> None:
-        self.file = file
-        self.offset = offset
-        self._seal = seal.encode()
-        self._rest = b""
-        self._open: list[bytes] = []
-
-    def feed(self, text: bytes) -> Commits:
-        text = self._rest + text if self._rest else text
-        lines = text.split(b"\n")
-        self._rest = lines.pop()
-        open_lines, seal, offset = self._open, self._seal, self.offset
-        done: list[bytes] = []
-        sha256 = hasher(len(text))
-        for line in lines:
-            if line[_SEAL_AT] != SEAL_KEY or seal_in(line) is None:
-                open_lines.append(line)
-                continue
-            if open_lines:
-                open_lines.append(line)
-                whole = b"\n".join(open_lines)
-                done += open_lines
-                open_lines = []
-            else:
-                whole = line
-                done.append(line)
-            expected = line[-66:-2]
-            if sha256(seal + whole[:-SUFFIX_BYTES]).hexdigest().encode() != expected:
-                raise Damaged(self.file, offset, "a commit does not match its seal")
-            seal = expected
-            offset += len(whole) + 1
-        self._open, self._seal, self.offset = open_lines, seal, offset
-        return Commits(done, offset, seal.decode("latin-1"))
+    Returns how many bytes the sound ones fill, the seal at their end, and whether one follows that does not match its seal.
+    """
+    sha256, view, previous, begin = hasher(len(text)), memoryview(text), seal.encode(), 0
+    for end in reversed(commit_ends(text)):
+        stated = text[end - 67 : end - 3]
+        digest = sha256(previous)
+        digest.update(view[begin : end - SUFFIX_BYTES - 1])
+        if digest.hexdigest().encode() != stated:
+            return begin, previous.decode(), True
+        previous, begin = stated, end
+    return begin, previous.decode(), False

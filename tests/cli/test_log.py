@@ -238,6 +238,7 @@ def test_damage_in_the_middle_is_exit_72_after_what_came_before(evcli: Evcli, tw
     path.write_bytes(text.replace(b'"data":9', b'"data":8'))
     said = evcli("log", "a")
     assert said.code == 72
+    assert said.out == b"".join(text.splitlines(keepends=True)[:2])
     assert "streams/a.jsonl is damaged at byte" in said.err
     assert "evcli verify" in said.err
 
