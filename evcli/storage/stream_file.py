@@ -18,6 +18,9 @@ from evcli.storage.lines import SUFFIX_BYTES, ZEROS, Front, chain, commit_ends, 
 _FIRST_READ: Final = 64 << 10
 _MOST_READ: Final = 1 << 20
 _SCAN: Final = 16 << 10
+_KEPT: Final = 4 << 20
+"""Once a block of this size was made and freed, glibc keeps those of up to that size at hand; before, each MiB that is
+read comes from the kernel anew, and the page faults take as long as hashing does."""
 
 
 class Commits(NamedTuple):
@@ -229,6 +232,8 @@ class StreamFile:
         Raises:
             Damaged: If a commit does not match its seal, or the last one has none.
         """
+        if stop - start > _MOST_READ:
+            bytes(_KEPT)
         at, text, block = start, b"", _FIRST_READ
         while at < stop:
             begun = at + len(text)
