@@ -10,7 +10,7 @@ from evcli.errors import Damaged
 from evcli.storage.files import read_at
 
 FIRST_BLOCK: Final = 1024
-_SCAN: Final = 32 << 10
+_SCAN: Final = 4 << 10
 
 
 class Line(NamedTuple):
@@ -105,12 +105,14 @@ def _judge(satisfies: Callable[[bytes], bool | None], line: Line, file: str) -> 
 
 def _line_start(fd: int, offset: int, limit: int) -> int:
     """Return where the first line that begins after ``offset`` begins; ``limit`` if none does."""
+    block = FIRST_BLOCK
     while offset < limit:
-        text = read_at(fd, min(4096, limit - offset), offset)
+        text = read_at(fd, min(block, limit - offset), offset)
         cut = text.find(b"\n")
         if cut >= 0:
             return offset + cut + 1
         if not text:
             break
         offset += len(text)
+        block *= 2
     return limit

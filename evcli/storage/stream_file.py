@@ -10,7 +10,7 @@ from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.commit import NO_TIP, Tip
 from evcli.storage.contract import Bookmark, BookmarkLost
 from evcli.storage.digests import hasher
-from evcli.storage.ends import Ending, Line, find_line, last_lines, line_at
+from evcli.storage.ends import FIRST_BLOCK, Ending, Line, find_line, last_lines, line_at
 from evcli.storage.files import opened, read_at
 from evcli.storage.layout import stream_path
 from evcli.storage.lines import SUFFIX_BYTES, ZEROS, Front, chain, commit_ends, read_front, seal_in
@@ -192,13 +192,14 @@ class StreamFile:
 
     def commit_before(self, offset: int) -> Commits:
         """Return the last end of a commit up to ``offset``, with the seal that stands there."""
-        if offset == 0:
-            return Commits(b"", 0, ZEROS)
-        ending = last_lines(self.fd, offset, lambda lines: any(seal_in(line.text) for line in lines))
-        for line in reversed(ending.lines):
-            seal = seal_in(line.text)
-            if seal is not None:
-                return Commits(b"", line.end, seal)
+        block = FIRST_BLOCK
+        while offset > 0:
+            start = max(0, offset - block)
+            text = read_at(self.fd, offset - start, start)
+            if ends := commit_ends(text):
+                return Commits(b"", start + ends[0], text[ends[0] - 67 : ends[0] - 3].decode())
+            offset = start and start + SUFFIX_BYTES  # a seal may begin in one block and end in the next
+            block = min(_SCAN, block * 2)
         return Commits(b"", 0, ZEROS)
 
     def seal_before(self, offset: int) -> str | None:

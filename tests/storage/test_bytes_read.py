@@ -27,6 +27,15 @@ for number in range(int(sys.argv[2])):
 """
 
 
+READ = """
+import sys
+from evcli.storage.local import LocalStore
+store = LocalStore(sys.argv[1])
+found = [line for chunk in store.read_stream("a", end=store.head().position, to=int(sys.argv[2])) for line in chunk.lines]
+assert len(found) == int(sys.argv[2])
+"""
+
+
 def count_bytes_read(root: Path, appends: int, *unless: tuple[str, int]) -> int:
     """Append in a process of its own and sum up what it read of the store's files (descriptors' paths: ``-y``)."""
     assert STRACE
@@ -91,3 +100,29 @@ def test_a_condition_reads_only_the_streams_it_is_about_and_only_from_its_place_
     late = count_bytes_read(store_path, 1, ("big/**", head))
     assert few - plain < 10_000
     assert late - plain < 64_000  # a look for the place in the journal, and nothing of the streams
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed here")
+@pytest.mark.parametrize("to", [2000, 2500])
+def test_reading_up_to_a_version_reads_no_byte_behind_its_commit(store_path: Path, to: int) -> None:
+    assert STRACE
+    store = LocalStore(str(store_path))
+    for first in range(0, 8000, 1000):
+        store.append([Write("a", [event({"number": first + number}) for number in range(1000)])])
+    trace = store_path.parent / "trace"
+    command = [STRACE, "-f", "-y", "-e", "trace=pread64", "-o", str(trace), sys.executable, "-c", READ]
+    done = subprocess.run([*command, str(store_path), str(to)], check=False, capture_output=True, text=True)
+    if "PTRACE" in done.stderr or "ptrace" in done.stderr:
+        pytest.skip("strace may not trace here")
+    assert done.returncode == 0, done.stderr
+    path = store_path / "streams/a.jsonl"
+    found = re.findall(rf"<{re.escape(str(path))}>.*, (\d+)\) = (\d+)$", trace.read_text(), re.MULTILINE)
+    reads = [(int(offset), int(count)) for offset, count in found]
+    first_of_fold = max(number for number, (offset, _) in enumerate(reads) if offset == 0)
+    at = 0
+    for offset, count in reads[first_of_fold:]:
+        assert offset == at  # each byte once
+        at += count
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert at == sum(map(len, lines[: -(-to // 1000) * 1000]))
+    assert sum(count for _, count in reads[:first_of_fold]) < 300_000

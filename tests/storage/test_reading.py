@@ -99,9 +99,13 @@ def test_the_end_of_a_commit_is_found_from_any_place_in_it(store_path: Path) -> 
             assert file.commit_end(begin, len(text)) == begin
             for offset in (begin + 1, (begin + end) // 2, end - SUFFIX_BYTES - 1, end):
                 assert file.commit_end(offset, len(text)) == end
+            for offset in {*range(begin, min(begin + 80, end)), *range(max(begin, end - 80), end), (begin + end) // 2}:
+                assert file.commit_before(offset).offset == begin
             # A seal that begins in one block of the search and ends in the next.
             for offset in range(max(begin + 1, end - (16 << 10) - 100), max(begin + 1, end - (16 << 10) + 100)):
                 assert file.commit_end(offset, len(text)) == end
+            for offset in range(begin + (31 << 10) - 400, min(begin + (31 << 10) + 400, end)):
+                assert file.commit_before(offset).offset == begin
         assert file.commit_end(len(text) - 1, len(text) - 1) == len(text) - 1
     finally:
         os.close(fd)
