@@ -12,7 +12,7 @@ from tests.bench import __main__ as bench
 from tests.bench import events, figure, measuring, texts
 from tests.bench.events import line, lines
 from tests.bench.figure import Figure, Limit, Measured, Runs, Side, Values, at_least, at_most, judge
-from tests.bench.figures.moments import reads_of
+from tests.bench.figures.moments import reads_of, split
 from tests.bench.figures.registry import all_figures
 from tests.bench.measuring import measure
 from tests.bench.place import Sizes, Unfit, require_disk
@@ -246,3 +246,14 @@ def test_reads_are_counted_where_it_is_told_which_bytes_they_are(tmp_path: Path)
     trace.write_text('7 read(3</s/ledger.jsonl>, "x", 4096) = 1\n')
     with pytest.raises(SideFailed, match="which bytes"):
         list(reads_of(trace, Path("/s/ledger.jsonl")))
+
+
+def test_what_a_fold_reads_is_told_from_the_search_before_it() -> None:
+    search = [(900, 76), (0, 64), (500, 100)]
+    fold = [(0, 64), (64, 128), (192, 108)]
+    assert split([*search, *fold], 300) == (search, fold)
+    assert split([*search, *fold, (700, 5)], 300) == (search, [*fold, (700, 5)])
+    with pytest.raises(SideFailed):
+        split([*search, *fold[:2]], 300)
+    with pytest.raises(SideFailed):
+        split([(64, 128)], 192)

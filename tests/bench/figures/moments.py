@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from evcli.storage.lines import seal_in
 from tests.bench.figure import Figure, Runs, Side, at_most
 from tests.bench.figures.one_call import NOTHING
 from tests.bench.peers.available import without_program
@@ -15,7 +16,7 @@ from tests.bench.place import STREAM, Bench, Setting, evcli
 from tests.bench.running import SideFailed, printed, timed
 
 UNTIL: Final = "evcli query state --until T"
-BEYOND: Final = "bytes read beyond T"
+BEYOND: Final = "bytes that the fold reads beyond T's commit"
 _READ: Final = re.compile(r"pread(?:64|v)\(.*, \d+, (\d+)\) *= (\d+)$")
 _READ_NOTHING: Final = re.compile(r"read[v64]*\(.*\) *= 0$")
 
@@ -59,13 +60,16 @@ def bytes_sides(bench: Bench) -> Sequence[Side]:
 
     def beyond() -> float:
         end = end_of(setting, moment)
-        return float(sum(max(0, offset + count - max(offset, end)) for offset, count in reads()))
+        return float(sum(max(0, offset + count - max(offset, end)) for offset, count in split(reads(), end)[1]))
+
+    def looked_at() -> float:
+        return float(sum(count for _, count in split(reads(), end_of(setting, moment))[0]))
 
     missing = without_program("strace")
     return [
         Side(BEYOND, NOTHING, beyond, missing),
-        Side("bytes read of the stream", NOTHING, lambda: float(sum(count for _, count in reads())), missing),
-        Side("the stream up to T", NOTHING, lambda: float(end_of(setting, moment))),
+        Side("bytes that the search for T looks at", NOTHING, looked_at, missing),
+        Side("the stream up to the end of T's commit", NOTHING, lambda: float(end_of(setting, moment))),
         Side("the whole stream", NOTHING, lambda: float(setting.stream_file.stat().st_size)),
     ]
 
@@ -88,16 +92,35 @@ def reads_of(trace: Path, file: Path) -> Iterator[tuple[int, int]]:
             yield int(found[1]), int(found[2])
 
 
+def split(reads: Sequence[tuple[int, int]], end: int) -> tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]]:
+    """Split reads into those of the search and those of the fold, which goes from the first byte on and is the last.
+
+    Whatever is read once the fold has begun is the fold's.
+
+    Raises:
+        SideFailed: If the fold has not read each byte up to ``end``.
+    """
+    first = max((number for number, (offset, _) in enumerate(reads) if offset == 0), default=len(reads))
+    at = 0
+    for offset, count in reads[first:]:
+        at = max(at, offset + count) if offset <= at else at
+    if at < end:
+        raise SideFailed(f"the fold is not to be told from the search: it read {at} bytes in one go, of {end}")
+    return reads[:first], reads[first:]
+
+
 def end_of(setting: Setting, moment: str) -> int:
-    """Return the offset at which the first event after a moment begins, looking at every line up to there."""
+    """Return where the commit of the last event up to a moment ends, looking at every line up to there."""
     at = 0
     wanted = f'"time":"{moment}"'.encode()
+    sealed = True
     with setting.stream_file.open("rb") as file:
         for line in file:
             stands = line.index(b'"time":')
-            if line[stands : stands + len(wanted)] > wanted:
+            if sealed and line[stands : stands + len(wanted)] > wanted:
                 break
             at += len(line)
+            sealed = seal_in(line[:-1]) is not None
     return at
 
 
@@ -114,8 +137,9 @@ FIGURES: Final = (
     ),
     Figure(
         "replay-until-bytes",
-        "`replay --until T` reads no byte beyond T",
-        "T is a hundredth into the stream of {long} events; every read of the stream's file, seen by strace. Finding T by bisecting counts.",
+        "`replay --until T` folds without a byte beyond T's commit",
+        "T is a hundredth into the stream of {long} events; every read of the stream's file, seen by strace. The search for"
+        " T comes first, has to look beyond it, and is told apart: the fold is what begins with the file's first byte.",
         "bytes",
         (at_most(0, BEYOND),),
         bytes_sides,
