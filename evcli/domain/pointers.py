@@ -34,32 +34,32 @@ def spell_pointer(tokens: Iterable[str]) -> str:
     return "".join("/" + _escape(token) for token in tokens)
 
 
-def resolve(value: Json, tokens: tuple[str, ...]) -> Json:
-    """Return what is at a place in a value, or `MISSING`."""
+def resolve(value: Json, tokens: tuple[str, ...], missing: Json = MISSING) -> Json:
+    """Return what is at a place in a value, or ``missing``."""
     for token in tokens:
         if isinstance(value, dict):
-            value = value.get(token, MISSING)
+            value = value.get(token, missing)
         elif isinstance(value, list) and (index := _index_in(value, token)) is not None:
             value = value[index]
         else:
-            return MISSING
+            return missing
     return value
 
 
-def compile_pointer(tokens: tuple[str, ...]) -> Callable[[Json], Json]:
-    """Compile a place to a function that returns what is there in a value, or `MISSING`: `resolve` for loops."""
+def compile_pointer(tokens: tuple[str, ...], *, missing: Json = MISSING) -> Callable[[Json], Json]:
+    """Compile a place to a function that returns what is there in a value, or ``missing``: `resolve` for loops."""
     if len(tokens) == 1:
         (only,) = tokens
-        return lambda value: value.get(only, MISSING) if type(value) is dict else resolve(value, tokens)
+        return lambda value: value.get(only, missing) if type(value) is dict else resolve(value, tokens, missing)
     if len(tokens) == 2:  # noqa: PLR2004 (a member of an event's data, as nearly all are)
         outer, inner = tokens
 
         def find(value: Json) -> Json:
             holder = value.get(outer) if type(value) is dict else None
-            return holder.get(inner, MISSING) if type(holder) is dict else resolve(value, tokens)
+            return holder.get(inner, missing) if type(holder) is dict else resolve(value, tokens, missing)
 
         return find
-    return lambda value: resolve(value, tokens)
+    return lambda value: resolve(value, tokens, missing)
 
 
 def make_way(state: Json, tokens: tuple[str, ...]) -> tuple[Json, str | int]:

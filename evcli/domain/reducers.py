@@ -151,7 +151,7 @@ BUILT_IN: Final[Mapping[str, Reducer]] = {
 
 def wanted_events(events: Iterable[Event], types: tuple[str, ...] | None) -> Iterable[Event]:
     """Return the events whose types match one of ``types``, which are types and globs; all where that is None."""
-    if types is None:
+    if types is None or "*" in types:
         return events
     wanted = _selector(types)
     return (event for event in events if wanted(event["type"]))

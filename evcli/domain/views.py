@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 from evcli.domain.events import Event, parse_event_pointer
-from evcli.domain.pointers import MISSING, compile_pointer
+from evcli.domain.pointers import compile_pointer
 from evcli.domain.reducers import failed_on, wanted_events
 from evcli.domain.values import Json, kind_of
 from evcli.errors import Usage
@@ -20,11 +20,8 @@ KeyOf = Callable[[Event], Any]
 """Returns the key that an event concerns: one, several in a list, or None."""
 
 
-class Change(NamedTuple):
-    """An event and the keys of the rows that it concerns, at least one."""
-
-    event: Event
-    keys: tuple[str, ...]
+Change = tuple[Event, tuple[str, ...]]
+"""An event and the keys of the rows that it concerns, at least one."""
 
 
 class RowReducer(Protocol):
@@ -33,6 +30,11 @@ class RowReducer(Protocol):
     @property
     def types(self) -> tuple[str, ...] | None:
         """The event types, or globs over them, that it wants to see; None for all."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many changes it takes at once; see `Reducer`."""
         ...
 
     def changes(self, events: Iterable[Event]) -> list[Change]:
@@ -67,25 +69,33 @@ class EvolvingRows(NamedTuple):
     evolve: Callable[[Json, Event], Json]
     types: tuple[str, ...] | None = None
 
+    @property
+    def batch(self) -> int:
+        """One: nothing is gained by more."""
+        return 1
+
     def changes(self, events: Iterable[Event]) -> list[Change]:
         """Return the events that concern any row; see `RowReducer`."""
+        key_of = self.key_of
         found: list[Change] = []
         for event in wanted_events(events, self.types):
             try:
-                keys = check_keys(self.key_of(event))
+                key = key_of(event)
+                keys = (key,) if type(key) is str and key.isascii() else check_keys(key)  # nearly always
             except (Exception, SystemExit) as error:
                 raise failed_on(event, error, what="the view's key") from error
             if keys:
-                found.append(Change(event, keys))
+                found.append((event, keys))
         return found
 
     def fold(self, rows: Rows, changes: Iterable[Change]) -> None:
         """Fold changes into the rows; see `RowReducer`."""
+        evolve, make_initial = self.evolve, self.make_initial
         for event, keys in changes:
             try:
                 for key in keys:
                     row = rows[key]
-                    rows[key] = self.evolve(self.make_initial() if row is None else row, event)
+                    rows[key] = evolve(make_initial() if row is None else row, event)
             except (Exception, SystemExit) as error:
                 raise failed_on(event, error, what="the view") from error
 
@@ -98,8 +108,7 @@ def key_at(definition: str) -> KeyOf:
     """
     if not definition:
         raise Usage("the key is empty", f'name a member of the event, as in "/data/sku", or "{STREAM_KEY}"')
-    find = compile_pointer(parse_event_pointer("/stream" if definition == STREAM_KEY else definition))
-    return lambda event: None if (found := find(event)) is MISSING else found
+    return compile_pointer(parse_event_pointer("/stream" if definition == STREAM_KEY else definition), missing=None)
 
 
 def check_keys(found: Any) -> tuple[str, ...]:  # noqa: ANN401 (what a user's function returned)
@@ -108,8 +117,6 @@ def check_keys(found: Any) -> tuple[str, ...]:  # noqa: ANN401 (what a user's fu
     Raises:
         ValueError: If one is neither a string that UTF-8 can write nor a whole number.
     """
-    if type(found) is str and found.isascii():  # nearly always
-        return (found,)
     if found is None:
         return ()
     if isinstance(found, list | tuple | set | frozenset):

@@ -270,6 +270,7 @@ class PythonRowReducer:
         self.manifest = self._code.manifest
         key, evolve = self._code.function("key"), self._code.function("evolve")
         self.types = self._code.types()
+        self.batch = 1
         # A row may keep a part of an event and change it later, which neither another row nor a second fold may see.
         self._evolving = EvolvingRows(key, lambda: None, lambda row, event: evolve(row, copy_json(event)), self.types)
 

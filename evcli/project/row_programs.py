@@ -6,7 +6,7 @@ from functools import partial
 from evcli.domain.events import Event
 from evcli.domain.values import Json, kind_of
 from evcli.domain.views import Change, EvolvingRows, KeyOf, Rows
-from evcli.project.programs import Program, in_batches
+from evcli.project.programs import BATCH_EVENTS, Program, in_batches
 
 
 class ExecRowReducer:
@@ -24,6 +24,7 @@ class ExecRowReducer:
 
     def __init__(self, command: str, *, directory: str, key_of: KeyOf) -> None:
         self.types: tuple[str, ...] | None = None
+        self.batch = BATCH_EVENTS
         self._program = Program(command, directory=directory, what="the view", result="object of rows")
         self._keyed = EvolvingRows(key_of, lambda: None, lambda row, _event: row)
 

@@ -1,22 +1,32 @@
-"""Folding events into a view's file: in batches, rows and checkpoint together, so that each event counts exactly once."""
+"""Folding events into a view's file: in batches, rows and checkpoint together, so that each event counts exactly once.
+
+A batch is what one transaction saves: a row is written once for all the events of a batch that concern it. It is parsed
+and folded in parts, since parsed events take several times the memory of their lines.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from itertools import chain
+from typing import Final, NamedTuple
 
 from evcli.domain.events import Event
 from evcli.domain.names import select_by
-from evcli.domain.views import RowReducer, Rows
+from evcli.domain.values import Json
+from evcli.domain.views import Change, RowReducer, Rows
 from evcli.errors import CodeFailed
 from evcli.storage.codec import freeze, loader
 from evcli.storage.contract import EventStore, Head
+from evcli.storage.lines import without_other_types
 from evcli.storage.view_file import Checkpoint, RowChange, ViewFile
 
 Progress = Callable[[int, int], None]
 """Is told how many of how many positions have been gone through."""
 
-BATCH_EVENTS: Final = 10_000
-_BATCH_BYTES: Final = 4 << 20
+BATCH_EVENTS: Final = 100_000
+_BATCH_BYTES: Final = 32 << 20
+_PART_EVENTS: Final = 256
+_PART_BYTES: Final = 1 << 20
 _MOST_ROWS: Final = 50_000
+_MOST_CHANGED: Final = 20_000
 
 
 def fold_into(
@@ -42,7 +52,7 @@ def fold_into(
         to: The last position that counts; None for that of ``head``.
         until: The last instant that counts, canonical; None for all.
         skipped: The positions of events that are left out.
-        progress: Is told after each batch.
+        progress: Is told now and then.
 
     Raises:
         CodeFailed: If an event cannot be folded; all before it is, and nothing after it.
@@ -50,100 +60,175 @@ def fold_into(
         FileUnusable: If the file is damaged.
         Damaged: If the store is.
     """
-    fold = _Fold(file, load_reducer)
-    start, end = fold.checkpoint.position, head.position if to is None else to
-    folded = 0
-    for lines in _batches(store.read_all(end=end, after=start, wanted=select_by(patterns))):
-        events = _up_to(end, list(map(loader(len(lines)), lines)))
-        if not events:
-            break
-        kept, last = _wanted(events, until, skipped), events[-1]
-        fold.add(kept, Checkpoint(last["position"], _recorded(last), head.position, head.hash))
-        folded += len(kept)
+    start, end = file.checkpoint().position, head.position if to is None else to
+
+    def tell(position: int) -> None:
         if progress is not None:
-            progress(last["position"] - start, end - start)
+            progress(position - start, end - start)
+
+    wanted = select_by(patterns)
+
+    def parts(after: int, limit: int) -> Iterator[_Part]:
+        return _parts(_cut(store.read_all(end=limit, after=after, wanted=wanted)), limit, until, skipped)
+
+    fold = _Fold(file, load_reducer, head, tell)
+    fold.up_to(end, parts)
     covered = Checkpoint(end, head.time if to is None else fold.checkpoint.time, head.position, head.hash)
     if fold.checkpoint != covered:
-        fold.add([], covered)
-    return folded
+        fold.cover(covered)
+    return fold.folded
+
+
+class _Part(NamedTuple):
+    """Lines to fold at once; ``events``: those of them that count, where not all do; ``last``: the one that they end with."""
+
+    lines: list[bytes]
+    events: list[Event] | None
+    last: Event
+
+    @property
+    def folded(self) -> int:
+        """How many events count, whatever their type."""
+        return len(self.lines if self.events is None else self.events)
+
+    def of_types(self, types: tuple[str, ...] | None) -> Iterable[Event]:
+        """Return the events that count, without some that are of none of ``types``."""
+        if self.events is not None:
+            return self.events
+        lines = without_other_types(self.lines, types)
+        return map(loader(len(self.lines)), lines)
+
+
+def _parts(pieces: Iterable[list[bytes]], limit: int, until: str | None, skipped: frozenset[int]) -> Iterator[_Part]:
+    """Make parts of lines, up to the position ``limit``."""
+    for lines in pieces:
+        load = loader(len(lines))
+        last: Event = load(lines[-1])
+        if last["position"] > limit:  # within a commit, which is read whole
+            lines = [line for line in lines if load(line)["position"] <= limit]  # noqa: PLW2901
+            if not lines:
+                return
+            last = load(lines[-1])
+        events: list[Event] | None = None
+        if until is not None or skipped:
+            latest = until or "~"
+            events = [e for e in map(load, lines) if e["time"] <= latest and e["position"] not in skipped]
+        yield _Part(lines, events, last)
+
+
+class _Place(NamedTuple):
+    """Where an event stands."""
+
+    stream: str
+    version: int
+    position: int
 
 
 class _Fold:
-    """Keeps the rows it has met at hand, as long as there are not too many."""
+    """Folds into a file; keeps the rows it has met at hand, as long as there are not too many."""
 
-    def __init__(self, file: ViewFile, load_reducer: Callable[[], RowReducer]) -> None:
+    def __init__(
+        self, file: ViewFile, load_reducer: Callable[[], RowReducer], head: Head, tell: Callable[[int], None]
+    ) -> None:
         self._file = file
+        self._tell = tell
         self._load_reducer = load_reducer
+        self._head = head
         self._reducer: RowReducer | None = None
         self._rows: Rows = {}
+        self._changed: dict[str, _Place] = {}
         self.checkpoint = file.checkpoint()
+        self.folded = 0
 
-    def add(self, events: list[Event], checkpoint: Checkpoint) -> None:
-        """Fold events, in one transaction; where that fails, in parts, so that all before the one at fault are kept."""
-        if events and self._reducer is None:
-            self._reducer = self._load_reducer()
-        try:
+    def up_to(self, end: int, parts: Callable[[int, int], Iterator[_Part]]) -> None:
+        """Fold what ``parts`` gives after a position up to another; where that fails, all before the event at fault.
+
+        Raises:
+            CodeFailed: If an event cannot be folded.
+        """
+        good, limit = self.checkpoint.position, end
+        while good < end:
+            try:
+                self._add(parts(good, limit))
+                good, limit = limit, end
+            except CodeFailed as failed:
+                # All up to `good` is folded, and not all up to `bad` can be: halving what is between finds the first that fails.
+                good, bad = max(good, self.checkpoint.position), failed.facts.get("position")
+                if bad is None or bad - good <= 1:
+                    raise
+                limit = (good + bad) // 2
+
+    def _add(self, parts: Iterator[_Part]) -> None:
+        """Fold parts, as many as make a batch in one transaction.
+
+        Raises:
+            CodeFailed: If an event cannot be folded: none of its batch is, and it, or one before it there, is at fault.
+        """
+        self._rows.clear()  # of a batch that has failed they are of no use
+        for first in parts:
+            self._changed.clear()
             with self._file.transaction(self.checkpoint):
-                self._file.save(self._fold(events), checkpoint)
-        except CodeFailed as failed:
-            self._rows.clear()
-            if len(events) == 1:
-                failed.facts.setdefault("position", events[0]["position"])
-                raise
-            cut = _place_of(failed, events)
-            last = events[cut - 1]
-            self.add(events[:cut], checkpoint._replace(position=last["position"], time=_recorded(last)))
-            self.add(events[cut:], checkpoint)
-        self.checkpoint = checkpoint
-        if len(self._rows) > _MOST_ROWS:
-            self._rows.clear()
+                folded, last = self._fold(chain([first], parts))
+                checkpoint = Checkpoint(last["position"], _recorded(last), self._head.position, self._head.hash)
+                self._file.save(self._row_changes(), checkpoint)
+            self.checkpoint = checkpoint
+            self.folded += folded
+            if len(self._rows) > _MOST_ROWS:
+                self._rows.clear()
 
-    def _fold(self, events: list[Event]) -> list[RowChange]:
-        if not events:
-            return []
+    def cover(self, checkpoint: Checkpoint) -> None:
+        """Move the checkpoint on, over what concerns no row."""
+        with self._file.transaction(self.checkpoint):
+            self._file.save([], checkpoint)
+        self.checkpoint = checkpoint
+
+    def _fold(self, parts: Iterable[_Part]) -> tuple[int, Event]:
+        """Fold parts into the rows at hand, up to a batch; return how many events that were, and the last one."""
+        changes: list[Change] = []
+        folded = size = 0
+        for part in parts:
+            if part.folded:
+                self._reducer = self._reducer or self._load_reducer()
+                changes += self._reducer.changes(part.of_types(self._reducer.types))
+                if len(changes) >= self._reducer.batch:
+                    self._apply(changes)
+                    changes = []
+            folded += part.folded
+            size += sum(map(len, part.lines))
+            self._tell(part.last["position"])
+            if folded >= BATCH_EVENTS or size >= _BATCH_BYTES or len(self._changed) >= _MOST_CHANGED:
+                break
+        self._apply(changes)
+        return folded, part.last
+
+    def _apply(self, changes: list[Change]) -> None:
+        if not changes:
+            return
         assert self._reducer is not None
-        changes = self._reducer.changes(events)
-        last: dict[str, Event] = {key: event for event, keys in changes for key in keys}
+        last = {key: event for event, keys in changes for key in keys}
         missing = [key for key in last if key not in self._rows]
         found = self._file.load(missing)
         load = loader(len(missing))
         self._rows.update((key, load(found[key]) if key in found else None) for key in missing)
         self._reducer.fold(self._rows, changes)
-        return [_row_change(key, self._rows[key], event) for key, event in last.items()]
+        self._changed.update(
+            (key, _Place(event["stream"], event["version"], event["position"])) for key, event in last.items()
+        )
+
+    def _row_changes(self) -> Iterator[RowChange]:
+        return (_row_change(key, self._rows[key], place) for key, place in self._changed.items())
 
 
-def _place_of(failed: CodeFailed, events: list[Event]) -> int:
-    """Return where to cut events of which one has failed: right before it, or behind it where it is the first."""
-    position = failed.facts.get("position")
-    return next((number for number, event in enumerate(events) if number and event["position"] == position), 1)
-
-
-def _up_to(end: int, events: list[Event]) -> list[Event]:
-    if events[-1]["position"] <= end:
-        return events
-    return [event for event in events if event["position"] <= end]  # within a commit, which is read whole
-
-
-def _wanted(events: list[Event], until: str | None, skipped: frozenset[int]) -> list[Event]:
-    if until is None and not skipped:
-        return events
-    return [event for event in events if event["time"] <= (until or "~") and event["position"] not in skipped]
-
-
-def _row_change(key: str, row: Any, event: Event) -> RowChange:  # noqa: ANN401 (a JSON value)
-    if row is None:
-        return RowChange(key, None, event["version"], event["position"])
-    text = freeze(row)
-    if text is None:
-        at = f"{event['stream']}@{event['version']}"
+def _row_change(key: str, row: Json, place: _Place) -> RowChange:
+    text = None if row is None else freeze(row)
+    if row is not None and text is None:
+        at = f"{place.stream}@{place.version}"
         raise CodeFailed(
             f"the row {key!r} is not JSON after {at}",
             "let the view make rows of objects with text keys, arrays, strings, numbers, true, false and null",
-            stream=event["stream"],
-            version=event["version"],
-            position=event["position"],
+            **place._asdict(),
         )
-    return RowChange(key, text, event["version"], event["position"])
+    return RowChange(key, text, place.version, place.position)
 
 
 def _recorded(event: Event) -> str:
@@ -151,17 +236,17 @@ def _recorded(event: Event) -> str:
     return event.get("recorded", event["time"])
 
 
-def _batches(commits: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
-    """Gather commits, and cut long ones, into lists of a size to be folded at once."""
-    batch: list[bytes] = []
+def _cut(commits: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+    """Gather commits, and cut long ones, into lists of a size to be parsed at once."""
+    part: list[bytes] = []
     size = 0
     for lines in commits:
-        for start in range(0, len(lines), BATCH_EVENTS):
-            part = lines[start : start + BATCH_EVENTS]
-            batch += part
-            size += sum(map(len, part))
-            if len(batch) >= BATCH_EVENTS or size >= _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-    if batch:
-        yield batch
+        for start in range(0, len(lines), _PART_EVENTS):
+            piece = lines[start : start + _PART_EVENTS]
+            part += piece
+            size += sum(map(len, piece))
+            if len(part) >= _PART_EVENTS or size >= _PART_BYTES:
+                yield part
+                part, size = [], 0
+    if part:
+        yield part

@@ -153,20 +153,22 @@ class ViewFile:
 
     def save(self, changes: Iterable[RowChange], checkpoint: Checkpoint) -> None:
         """Write rows and checkpoint, within a `transaction`."""
-        kept: list[tuple[Any, ...]] = []
         gone: list[tuple[str]] = []
-        for key, value, version, position in changes:
-            if value is None:
-                gone.append((key,))
-            else:
-                kept.append((key, value.decode(), version, position))
+
+        def kept() -> Iterator[tuple[Any, ...]]:
+            for key, value, version, position in changes:
+                if value is None:
+                    gone.append((key,))
+                else:
+                    yield key, value.decode(), version, position
+
         with sqlite_errors():
-            self._connection.executemany(f"delete from {self._table} where key = ?", gone)  # noqa: S608
             self._connection.executemany(
                 f"insert into {self._table} (key, value, version, position) values (?, ?, ?, ?) on conflict (key) do"  # noqa: S608
                 " update set value = excluded.value, version = excluded.version, position = excluded.position",
-                kept,
+                kept(),
             )
+            self._connection.executemany(f"delete from {self._table} where key = ?", gone)  # noqa: S608
             self._connection.execute(
                 f"update {_CHECKPOINT} set position = ?, time = ?, head_position = ?, head_hash = ?",  # noqa: S608
                 checkpoint,

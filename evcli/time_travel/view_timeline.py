@@ -7,7 +7,6 @@ from typing import NamedTuple
 from evcli.domain.events import Event
 from evcli.domain.names import select_by
 from evcli.domain.pointers import MISSING
-from evcli.domain.views import Change as RowsConcerned
 from evcli.domain.views import RowReducer, Rows
 from evcli.read_side.folding import Progress
 from evcli.read_side.keeping import ViewDefinition
@@ -69,12 +68,12 @@ class ViewTimeline:
         """
         rows: Rows = {}
         for line, event in self._events():
-            for concerned in self._reducer.changes((event,)):
-                keys = [one for one in concerned.keys if key in (None, one)]
+            for _, concerned in self._reducer.changes((event,)):
+                keys = [one for one in concerned if key in (None, one)]
                 for one in keys:
                     rows.setdefault(one, None)
                 if keys:
-                    self._reducer.fold(rows, (RowsConcerned(event, tuple(keys)),))
+                    self._reducer.fold(rows, ((event, tuple(keys)),))
                 for one in keys:
                     row = rows[one]
                     yield RowStep(one, Step(line, event, MISSING if row is None else row))

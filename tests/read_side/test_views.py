@@ -300,7 +300,8 @@ def test_a_poison_event_leaves_the_file_of_the_definition_before_in_use(tmp_path
     assert ask(store, cached=True)[0]["A"]["qty"] == 2
 
 
-def test_rows_that_are_not_json_park_the_view_at_the_event_that_made_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [8, 3000])
+def test_rows_that_are_not_json_park_the_view_at_the_event_that_made_them(tmp_path: Path, count: int) -> None:
     (tmp_path / "tuples.py").write_text(
         "def key(event):\n    return 'all'\n\n\ndef evolve(row, event):\n"
         "    return {'odd': (1, 2)} if event['data']['qty'] == 3 else {'odd': (row or {}).get('odd')}\n"
@@ -309,8 +310,8 @@ def test_rows_that_are_not_json_park_the_view_at_the_event_that_made_them(tmp_pa
 
     trust(str(tmp_path), str(tmp_path / "state"))
     store = shop(tmp_path, '[views.odd]\nfrom = "inventory/**"\nreducer = "tuples.py"\n')
-    store.append("inventory/x", [received("A", number) for number in range(1, 9)])
-    with pytest.raises(CodeFailed, match="not JSON after inventory/x@3"):
+    store.append("inventory/x", [received("A", number) for number in range(1, count + 1)])
+    with pytest.raises(CodeFailed, match=r"not JSON after inventory/x@3\b"):
         ask(store, "odd")
     assert ask(store, "odd", cached=True)[1].position == 2
 
@@ -453,6 +454,18 @@ def test_many_poison_events_are_parked_at_the_first(tmp_path: Path) -> None:
         assert ask(store, cached=True)[1].position == first - 1
         with pytest.raises(CodeFailed):
             skip(kept(store))
+
+
+def test_an_event_that_fails_far_behind_others_parks_the_view_right_before_it(tmp_path: Path) -> None:
+    store = shop(tmp_path)
+    store.append("elsewhere/a", [received("Z", 1)] * 700)
+    events = [*random_events(random.Random(1), 2000, "ABCDEFGH"), received("A", "many"), *[received("A", 1)] * 500]
+    store.append("inventory/x", events)
+    with pytest.raises(CodeFailed, match=r"inventory/x@2001\b"):
+        ask(store)
+    rows, explained = ask(store, cached=True)
+    assert rows == by_hand([event for event in store.read_all() if 700 < event["position"] <= 2700])
+    assert explained.position == 2700
 
 
 def test_a_view_whose_code_cannot_be_loaded_is_shown_as_such(tmp_path: Path) -> None:
