@@ -21,6 +21,9 @@ from evcli.storage.view_file import Checkpoint, RowChange, ViewFile
 Progress = Callable[[int, int], None]
 """Is told how many of how many positions have been gone through."""
 
+_Place = tuple[str, int, int]
+"""An event's stream, version and position: a plain tuple, since one is made for each event."""
+
 BATCH_EVENTS: Final = 100_000
 _BATCH_BYTES: Final = 32 << 20
 _PART_EVENTS: Final = 256
@@ -116,14 +119,6 @@ def _parts(pieces: Iterable[list[bytes]], limit: int, until: str | None, skipped
         yield _Part(lines, events, last)
 
 
-class _Place(NamedTuple):
-    """Where an event stands."""
-
-    stream: str
-    version: int
-    position: int
-
-
 class _Fold:
     """Folds into a file; keeps the rows it has met at hand, as long as there are not too many."""
 
@@ -136,7 +131,7 @@ class _Fold:
         self._head = head
         self._reducer: RowReducer | None = None
         self._rows: Rows = {}
-        self._changed: dict[str, _Place] = {}
+        self._changed: dict[str, _Place] = {}  # by which event each one did last
         self.checkpoint = file.checkpoint()
         self.folded = 0
 
@@ -205,30 +200,36 @@ class _Fold:
         if not changes:
             return
         assert self._reducer is not None
-        last = {key: event for event, keys in changes for key in keys}
-        missing = [key for key in last if key not in self._rows]
-        found = self._file.load(missing)
-        load = loader(len(missing))
-        self._rows.update((key, load(found[key]) if key in found else None) for key in missing)
-        self._reducer.fold(self._rows, changes)
-        self._changed.update(
-            (key, _Place(event["stream"], event["version"], event["position"])) for key, event in last.items()
-        )
+        rows, changed = self._rows, self._changed
+        missing: dict[str, Json] = {}
+        for event, keys in changes:
+            for key in keys:
+                changed[key] = event["stream"], event["version"], event["position"]
+                if key not in rows:
+                    missing[key] = None
+        if missing:
+            load = loader(len(missing))
+            rows.update(missing)
+            rows.update((key, load(text)) for key, text in self._file.load(list(missing)).items())
+        self._reducer.fold(rows, changes)
 
     def _row_changes(self) -> Iterator[RowChange]:
         return (_row_change(key, self._rows[key], place) for key, place in self._changed.items())
 
 
 def _row_change(key: str, row: Json, place: _Place) -> RowChange:
+    stream, version, position = place
     text = None if row is None else freeze(row)
     if row is not None and text is None:
-        at = f"{place.stream}@{place.version}"
+        at = f"{stream}@{version}"
         raise CodeFailed(
             f"the row {key!r} is not JSON after {at}",
             "let the view make rows of objects with text keys, arrays, strings, numbers, true, false and null",
-            **place._asdict(),
+            stream=stream,
+            version=version,
+            position=position,
         )
-    return RowChange(key, text, place.version, place.position)
+    return RowChange(key, text, version, position)
 
 
 def _recorded(event: Event) -> str:
