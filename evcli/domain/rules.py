@@ -24,7 +24,6 @@ Operator = Callable[[Json, str], list[Step]]
 """Compiles what stands right of the operator; the second argument is the key of that for messages."""
 
 _NUMBERS: Final = (int, float)
-_ATOMS: Final = frozenset((str, int, float))
 _EVENT_MEMBERS: Final = tuple(Event.__annotations__)
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
@@ -112,7 +111,7 @@ def _at_places(change: Change) -> Operator:
 
 def _compile_change(change: Change, place: str, definition: Json, key: str) -> Step:
     tokens = _parse_place(place, key)
-    read = compile_value(definition, key)
+    read = _compile_read(definition, key, _EVENT_MEMBERS)
     sample = read({})  # no event at all: what does not depend on one can be checked now
     if sample is not MISSING:
         try:
@@ -120,18 +119,25 @@ def _compile_change(change: Change, place: str, definition: Json, key: str) -> S
         except ValueError as error:
             raise BadRule(key, str(error)) from None
 
-    name = tokens[0] if len(tokens) == 1 else None
-
-    def step(state: Json, event: Event) -> None:
-        value = read(event)
+    def walk(state: Json, event: Event) -> None:
+        value = copy_json(read(event))
         if value is MISSING:
-            return
-        if name is not None and type(state) is dict:  # nearly always, and several times faster
-            state[name] = change(state.get(name, MISSING), value, place)
             return
         holder, at = make_way(state, tokens)
         old = holder.get(at, MISSING) if isinstance(holder, dict) else holder[at]
         holder[at] = change(old, value, place)
+
+    if len(tokens) > 1:
+        return walk
+    (name,) = tokens
+
+    def step(state: Json, event: Event) -> None:
+        if type(state) is not dict:
+            walk(state, event)
+        elif (value := read(event)) is not MISSING:
+            kind = type(value)
+            own = copy_json(value) if kind is dict or kind is list else value
+            state[name] = change(state.get(name, MISSING), own, place)
 
     return step
 
@@ -151,6 +157,8 @@ def _set(_old: Json, value: Json, _place: str) -> Json:
 
 
 def _inc(old: Json, amount: Json, place: str) -> Json:
+    if type(old) is int and type(amount) is int and MIN_INTEGER <= (total := old + amount) <= MAX_INTEGER:
+        return total  # nearly always, and several times faster
     _check_number(amount, "inc takes a number", place)
     if old is MISSING:
         return amount
@@ -237,11 +245,16 @@ def compile_value(definition: Json, key: str, members: Collection[str] = _EVENT_
     Raises:
         BadRule: If it is wrong; ``key`` is where it stands.
     """
+    read = _compile_read(definition, key, members)
+    return lambda event: copy_json(read(event))
+
+
+def _compile_read(definition: Json, key: str, members: Collection[str]) -> Read:
+    """Compile the right side of a rule likewise; arrays and objects are to be copied before anything may change them."""
     if isinstance(definition, str) and definition.startswith("/"):
-        find = compile_pointer(_parse_event_pointer(definition, key, members))
-        return lambda event: found if type(found := find(event)) in _ATOMS else copy_json(found)
+        return compile_pointer(_parse_event_pointer(definition, key, members))
     if isinstance(definition, list):
-        elements = [compile_value(element, key, members) for element in definition]
+        elements = [_compile_read(element, key, members) for element in definition]
         return lambda event: [found for read in elements if (found := read(event)) is not MISSING]
     if not isinstance(definition, dict):
         constant = _constant(definition, key)
@@ -250,8 +263,8 @@ def compile_value(definition: Json, key: str, members: Collection[str] = _EVENT_
         if len(definition) > 1:
             raise BadRule(key, "beside 'literal' there can be nothing; an object that has it is { literal = { … } }")
         literal = _constant(definition["literal"], _join(key, "literal"))
-        return lambda _event: copy_json(literal)
-    found = [(name, compile_value(member, _join(key, name), members)) for name, member in definition.items()]
+        return lambda _event: literal
+    found = [(name, _compile_read(member, _join(key, name), members)) for name, member in definition.items()]
     return lambda event: {name: value for name, read in found if (value := read(event)) is not MISSING}
 
 
