@@ -130,6 +130,7 @@ def _compile_change(change: Change, place: str, definition: Json, key: str) -> S
     if len(tokens) > 1:
         return walk
     (name,) = tokens
+    keeps = change is not _set
 
     def step(state: Json, event: Event) -> None:
         if type(state) is not dict:
@@ -137,7 +138,7 @@ def _compile_change(change: Change, place: str, definition: Json, key: str) -> S
         elif (value := read(event)) is not MISSING:
             kind = type(value)
             own = copy_json(value) if kind is dict or kind is list else value
-            state[name] = change(state.get(name, MISSING), own, place)
+            state[name] = change(state.get(name, MISSING), own, place) if keeps else own
 
     return step
 
