@@ -147,11 +147,12 @@ class _Fold:
                 self._add(parts(good, limit))
                 good, limit = limit, end
             except CodeFailed as failed:
-                # All up to `good` is folded, and not all up to `bad` can be: halving what is between finds the first that fails.
+                # All up to `good` is folded, and not all up to `bad` can be. As a rule that one alone is at fault; else the
+                # first one that is gets found by halving what is between.
                 good, bad = max(good, self.checkpoint.position), failed.facts.get("position")
                 if bad is None or bad - good <= 1:
                     raise
-                limit = (good + bad) // 2
+                limit = bad - 1 if limit == end else (good + bad) // 2
 
     def _add(self, parts: Iterator[_Part]) -> None:
         """Fold parts, as many as make a batch in one transaction.
