@@ -116,7 +116,8 @@ class _Numbered:
         """Yield a stream's lines as stored, many at a time: for where the versions say it all."""
         assert self._stream is not None
         if self._first < self._last:
-            yield from self._store.read_text(self._stream, end=self._end, after=self._first, to=self._last)
+            for chunk in self._store.read_stream(self._stream, end=self._end, after=self._first, to=self._last):
+                yield chunk.text
 
     def backward(self) -> Iterator[bytes]:
         high, window = self._last, _WINDOW

@@ -8,7 +8,7 @@ from evcli.domain.reducers import Reducer
 from evcli.errors import CodeFailed
 from evcli.storage.codec import dump, loader
 from evcli.storage.contract import EventStore
-from evcli.storage.lines import without_other_types
+from evcli.storage.lines import lines_of_types
 
 
 class StreamState(NamedTuple):
@@ -65,6 +65,6 @@ def replay_stream(store: EventStore, stream: str, reducer: Reducer, *, end: int,
     state, version = reducer.initial(), 0
     if to != 0:
         for chunk in store.read_stream(stream, end=end, to=to):
-            state = reducer.fold(state, map(load, without_other_types(chunk.lines, reducer.types)))
-            version += len(chunk.lines)
+            state = reducer.fold(state, map(load, lines_of_types(chunk.text, reducer.types)))
+            version = chunk.version
     return StreamState(stream, version, state)

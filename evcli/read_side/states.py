@@ -11,7 +11,7 @@ from evcli.errors import CodeFailed, NotFound
 from evcli.replay import StreamState
 from evcli.storage.codec import freeze, loader, loads
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, EventStore
-from evcli.storage.lines import without_other_types
+from evcli.storage.lines import lines_of_types
 from evcli.storage.snapshots import LEAST_SPACING, MOST_RUNGS, Snapshot, Snapshots
 
 
@@ -143,13 +143,14 @@ def _fold_on(start: Start, definition: ReducerDefinition) -> Iterator[_Reached]:
     """Yield what each chunk leads to; the reducer is loaded only where there is one."""
     state, version = None, start.version
     reducer: Reducer | None = None
-    for lines, bookmark in start.chunks:
+    for chunk in start.chunks:
         if reducer is None:
             reducer = definition.load()
             state = start.make_state(definition.load)
-        state = reducer.fold(state, map(loader(len(lines)), without_other_types(lines, reducer.types)))
-        version += len(lines)
-        yield _Reached(version, state, bookmark)
+        load = loader(chunk.version - version)
+        state = reducer.fold(state, map(load, lines_of_types(chunk.text, reducer.types)))
+        version = chunk.version
+        yield _Reached(version, state, chunk.bookmark)
 
 
 def _with_first(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:

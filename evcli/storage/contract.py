@@ -32,13 +32,19 @@ class Bookmark(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Stored event lines of one stream, without newlines, in order, and the bookmark after them.
+    """Some of a stream's lines, in order: as they are stored, newlines included, the last one's version, and the bookmark after it.
 
     ``bookmark`` is None where the last line does not end a commit.
     """
 
-    lines: list[bytes]
+    text: bytes
+    version: int
     bookmark: Bookmark | None
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines, without newlines, split anew each time."""
+        return self.text.split(b"\n")[:-1]
 
 
 class StreamInfo(NamedTuple):
@@ -239,14 +245,6 @@ class EventStore(Protocol):
 
         Raises:
             BookmarkLost: If the stream has no such commit end at the bookmark.
-            Damaged: As soon as something does not verify.
-        """
-        ...
-
-    def read_text(self, stream: str, *, end: int, after: int = 0, to: int | None = None) -> Iterator[bytes]:
-        """Yield what `read_stream` does as it is stored: many lines at a time, each with its newline.
-
-        Raises:
             Damaged: As soon as something does not verify.
         """
         ...

@@ -310,15 +310,7 @@ class LocalStore:
                 if bookmark is not None:
                     raise BookmarkLost
                 return
-            for part in file.read(limit, after=after, to=to, bookmark=bookmark):
-                yield Chunk(part.text.split(b"\n")[:-1], part.bookmark)
-
-    def read_text(self, stream: str, *, end: int, after: int = 0, to: int | None = None) -> Iterator[bytes]:
-        """Yield verified parts of the stream as it is stored; see the contract."""
-        with self._counted(stream, end) as (file, limit):
-            if file is not None:
-                for part in file.read(limit, after=after, to=to):
-                    yield part.text
+            yield from file.read(limit, after=after, to=to, bookmark=bookmark)
 
     @contextmanager
     def _counted(self, stream: str, end: int) -> Iterator[tuple[StreamFile | None, int]]:

@@ -151,12 +151,8 @@ class MemoryStore:
         kept = lines[after:to]
         if kept:
             last, seal = _front(kept[-1]), seal_in(kept[-1])
-            yield Chunk(kept, Bookmark(last.version, last.time, seal) if seal else None)
-
-    def read_text(self, stream: str, *, end: int, after: int = 0, to: int | None = None) -> Iterator[bytes]:
-        """Yield the stream as it would be stored, as one part; see the contract."""
-        for chunk in self.read_stream(stream, end=end, after=after, to=to):
-            yield b"".join(line + b"\n" for line in chunk.lines)
+            text = b"".join(line + b"\n" for line in kept)
+            yield Chunk(text, last.version, Bookmark(last.version, last.time, seal) if seal else None)
 
     def read_all(
         self, *, end: int, after: int = 0, wanted: Callable[[str], bool] | None = None

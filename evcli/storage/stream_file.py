@@ -8,7 +8,7 @@ from evcli.domain.names import check_name
 from evcli.errors import Damaged
 from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.commit import NO_TIP, Tip
-from evcli.storage.contract import Bookmark, BookmarkLost
+from evcli.storage.contract import Bookmark, BookmarkLost, Chunk
 from evcli.storage.digests import hasher
 from evcli.storage.ends import FIRST_BLOCK, Ending, Line, find_line, last_lines, line_at
 from evcli.storage.files import opened, read_at
@@ -34,17 +34,6 @@ class Commits(NamedTuple):
     def lines(self) -> list[bytes]:
         """The lines, without newlines."""
         return self.text.split(b"\n")[:-1]
-
-
-class Part(NamedTuple):
-    """Some of a stream's lines as stored, newlines included, the version of the last one, and the bookmark after it.
-
-    ``bookmark`` is None where the last line does not end a commit.
-    """
-
-    text: bytes
-    version: int
-    bookmark: Bookmark | None
 
 
 @contextmanager
@@ -253,7 +242,7 @@ class StreamFile:
 
     def read(
         self, limit: int, *, after: int = 0, to: int | None = None, bookmark: Bookmark | None = None
-    ) -> Iterator[Part]:
+    ) -> Iterator[Chunk]:
         """Yield the lines before the offset ``limit`` with versions above ``after``, up to and including ``to``, verified.
 
         With a ``bookmark`` (which takes the place of ``after``) nothing before it is read; with ``to`` nothing behind
@@ -270,14 +259,14 @@ class StreamFile:
         else:  # from the commit of the event before, so that the place is verified too
             start = self.commit_before(self.after_version(after - 1, limit) if after > 1 else 0)
         for commits in self.commits(start.offset, start.seal, stop):
-            part = self._cut(commits, after, to)
-            if part.text:
-                yield part
-                after = part.version
+            chunk = self._cut(commits, after, to)
+            if chunk.text:
+                yield chunk
+                after = chunk.version
         if to is not None and stop < limit and after < to:
             raise Damaged(self.file, stop, f"version {after + 1} does not stand before this byte")
 
-    def _cut(self, commits: Commits, after: int, to: int | None) -> Part:
+    def _cut(self, commits: Commits, after: int, to: int | None) -> Chunk:
         """Keep the lines with versions above ``after`` and up to ``to``; the bookmark goes if the last line does.
 
         Raises:
@@ -293,7 +282,7 @@ class StreamFile:
         if first.version <= after or until < last.version:
             lines = commits.lines[max(0, after + 1 - first.version) : max(0, until + 1 - first.version)]
             text = b"".join(line + b"\n" for line in lines)
-        return Part(text, until, bookmark if until == last.version else None)
+        return Chunk(text, until, bookmark if until == last.version else None)
 
 
 def _verify(text: bytes, seal: str) -> tuple[int, str, bool]:

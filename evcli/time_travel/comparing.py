@@ -104,9 +104,9 @@ def compare_folds(
     same, size = _compare(pair)
     found = None if same else _describe(extent.stream, None, pair)
     for chunk in store.read_stream(extent.stream, end=end, to=extent.version) if extent.version else ():
-        at = 0
-        while found is None and at < len(chunk.lines):
-            window = chunk.lines[at : at + max(folds.batch, min(size // _BYTES_PER_EVENT, _WIDEST), 1)]
+        lines, at = chunk.lines, 0
+        while found is None and at < len(lines):
+            window = lines[at : at + max(folds.batch, min(size // _BYTES_PER_EVENT, _WIDEST), 1)]
             before = deepcopy(pair) if len(window) > 1 else pair
             pair = folds.fold(pair, window)
             same, size = _compare(pair)
@@ -115,9 +115,9 @@ def compare_folds(
                 event: Event = loader()(window[count - 1])
                 found = _describe(extent.stream, event, parted)
             at += len(window)
-        pair = folds.fold(pair, chunk.lines[at:])
+        pair = folds.fold(pair, lines[at:])
         if watch is not None:
-            watch(len(chunk.lines))
+            watch(len(lines))
     for state in pair:
         to_json(StreamState(extent.stream, extent.version, state))
     return None if found is None else found._replace(at_end=not _compare(pair)[0])

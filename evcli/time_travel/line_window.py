@@ -53,10 +53,11 @@ class LineWindow:
             chunks = self._read(at, min(self._version, to + _AHEAD))
         try:
             for chunk in chunks:
-                self._keep(chunk.lines)
-                begun, at = at, at + len(chunk.lines)
+                lines = chunk.lines
+                self._keep(lines)
+                begun, at = at, chunk.version
                 if begun < to:
-                    yield chunk.lines[: to - begun]
+                    yield lines[: to - begun]
         except Damaged:
             # What is damaged further on keeps nobody from what stands before it.
             if at < to:

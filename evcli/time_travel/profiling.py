@@ -77,9 +77,10 @@ class Profile:
             self._read += perf_counter() - begun
             if chunk is None:
                 return StreamState(stream, version, state)
-            for first in range(0, len(chunk.lines), size):
-                state = self._fold(reducer, state, chunk.lines[first : first + size])
-            version += len(chunk.lines)
+            lines = chunk.lines
+            for first in range(0, len(lines), size):
+                state = self._fold(reducer, state, lines[first : first + size])
+            version = chunk.version
 
     def _fold(self, reducer: Reducer, state: Json, lines: Sequence[bytes]) -> Json:
         begun = perf_counter()

@@ -219,10 +219,15 @@ def test_a_stream_is_read_from_after_a_version_to_one(
 ) -> None:
     for stream, count in (("a", 1), ("b", 1), ("a", 2), ("a", 3)):
         append(store, write(stream, *range(count)))
-    lines = stored_lines(store, "a", **bounds)
-    assert versions(lines) == found
-    parts = store.read_text("a", **{"end": store.head().position, **bounds})
-    assert b"".join(parts) == b"".join(line + b"\n" for line in lines)
+    assert versions(stored_lines(store, "a", **bounds)) == found
+
+
+def test_a_chunk_tells_the_version_of_its_last_line(store: EventStore) -> None:
+    for count in (1, 2, 3):
+        append(store, write("a", *range(count)))
+    for after, to in ((0, None), (2, None), (0, 4), (2, 5)):
+        for chunk in store.read_stream("a", end=6, after=after, to=to):
+            assert versions(chunk.lines)[-1] == chunk.version
 
 
 def test_a_stream_that_is_not_there_has_no_lines(store: EventStore) -> None:

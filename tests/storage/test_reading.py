@@ -57,7 +57,7 @@ def test_commits_end_where_a_line_has_a_seal_and_nowhere_else(text: bytes) -> No
 def test_commits_of_any_size_are_read(store_path: Path) -> None:
     store = make(store_path, (1, 10), (3, 40_000), (5, 500_000), (1, 0), (2, 900_000), (4000, 1), (1, 1))
     text = (store_path / "streams/a.jsonl").read_bytes()
-    assert b"".join(store.read_text("a", end=store.head().position)) == text
+    assert b"".join(chunk.text for chunk in store.read_stream("a", end=store.head().position)) == text
     assert stored_lines(store, "a") == text.split(b"\n")[:-1]
 
 
@@ -69,7 +69,7 @@ def test_all_that_is_sound_is_given_before_damage_is_told_of(store_path: Path) -
     overwrite(path, b"y", text.index(b"xxx", ends[12]))
     given: list[bytes] = []
     with pytest.raises(Damaged, match=f"at byte {ends[12]}: a commit does not match its seal"):
-        given.extend(store.read_text("a", end=store.head().position))
+        given.extend(chunk.text for chunk in store.read_stream("a", end=store.head().position))
     assert b"".join(given) == text[: ends[12]]
 
 

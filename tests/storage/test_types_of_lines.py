@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from evcli.domain.names import compile_glob
 from evcli.storage.codec import loads, new_event
-from evcli.storage.lines import open_event_line, without_other_types
+from evcli.storage.lines import lines_of_types, open_event_line, without_other_types
 
 KINDS = st.text('ab."\\é\n{', min_size=1, max_size=4)
 GLOBS = KINDS | st.text('ab."\\é*?', min_size=1, max_size=4)
@@ -23,6 +23,7 @@ def line_of(kind: str, data: object = None) -> bytes:
 def test_no_line_that_is_wanted_is_left_out(kinds: list[str], globs: list[str]) -> None:
     lines = list(map(line_of, kinds))
     left = list(without_other_types(lines, tuple(globs)))
+    assert list(lines_of_types(b"".join(line + b"\n" for line in lines), tuple(globs))) == left
     wanted = [line for line in lines if any(compile_glob(glob)(loads(line)["type"]) for glob in globs)]
     assert [line for line in left if line in wanted] == wanted
     assert [line for line in lines if line in left] == left
@@ -32,8 +33,14 @@ def test_lines_of_other_types_are_left_out() -> None:
     deposit, withdrawal, opened = map(line_of, ("money.deposited", "money.withdrawn", "opened"))
     quoting = line_of("other", {"type": "opened"})
     lines = [deposit, withdrawal, opened, quoting]
-    assert list(without_other_types(lines, ("money.*",))) == [deposit, withdrawal]
-    assert list(without_other_types(lines, ("money.deposited", "x"))) == [deposit]
-    assert list(without_other_types(lines, ("opened",))) == [opened, quoting]
-    assert list(without_other_types(lines, ())) == []
-    assert without_other_types(lines, None) == without_other_types(lines, ("*",)) == lines
+    text = b"".join(line + b"\n" for line in lines)
+    found = {
+        ("money.*",): [deposit, withdrawal],
+        ("money.deposited", "x"): [deposit],
+        ("opened",): [opened, quoting],
+        (): [],
+        ("*",): lines,
+        None: lines,
+    }
+    for types, left in found.items():
+        assert list(without_other_types(lines, types)) == list(lines_of_types(text, types)) == left

@@ -158,9 +158,9 @@ SEEDS = (
     ),
     Seed(
         "lines are split at every line end of Unicode",
-        "local.py",
-        'yield Chunk(part.text.split(b"\\n")[:-1]',
-        "yield Chunk([line.encode() for line in part.text.decode().splitlines()]",
+        "contract.py",
+        'return self.text.split(b"\\n")[:-1]',
+        "return [line.encode() for line in self.text.decode().splitlines()]",
         "tests/storage/test_contract.py",
     ),
     Seed(
