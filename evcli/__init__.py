@@ -4,7 +4,7 @@
 ``import evcli`` costs next to nothing.
 """
 
-from typing import TYPE_CHECKING, Any
+from evcli.light_typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import check_writable
 from evcli.domain.tries import ATTEMPTS, TIMEOUT
 from evcli.errors import StoreNotFound
+from evcli.light_typing import TYPE_CHECKING, Any
 from evcli.reading import StoreReader
 
 if TYPE_CHECKING:

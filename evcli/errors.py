@@ -5,7 +5,7 @@ Every error is one line for a person (``message`` and ``hint``), and for a progr
 which follow BSD's sysexits(3) from 65 on.
 """
 
-from typing import Any, ClassVar
+from evcli.light_typing import Any, ClassVar
 
 
 class EvcliError(Exception):

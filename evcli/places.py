@@ -3,9 +3,9 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
 
 from evcli.errors import BadConfig, Usage
+from evcli.light_typing import Final, Literal
 
 STORE_FOLDER: Final = ".evcli"
 CONFIG_FILE: Final = "evcli.toml"

@@ -4,11 +4,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
 
 from evcli import places
 from evcli.domain.names import check_name, is_name, select_by
 from evcli.errors import Busy, NotFound, StoreNotFound, StreamNotFound
+from evcli.light_typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,7 +1,5 @@
 """``evcli append``: record one event, or many from lines."""
 
-from typing import Annotated
-
 from evcli.cli.conditions import AfterPosition, Unless, read_conditions
 from evcli.cli.fields import data_text
 from evcli.cli.metadata import Actor, Cause, Correlation, Meta, read_meta
@@ -13,6 +11,7 @@ from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import ANY, Expected, parse_expected
 from evcli.domain.names import check_writable
 from evcli.errors import Refused, Usage
+from evcli.light_typing import Annotated
 from evcli.storage.codec import encode_value, with_meta
 
 EXAMPLES = """\

@@ -1,11 +1,11 @@
 """``--unless``: what must not be there for an append to be stored."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Final
 
 from evcli.cli.fields import read_fields
 from evcli.cli.parameters import Option
 from evcli.errors import Usage
+from evcli.light_typing import TYPE_CHECKING, Annotated, Final
 from evcli.storage.codec import loads
 
 if TYPE_CHECKING:

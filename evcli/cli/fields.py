@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from typing import Final
 
 from evcli.cli.options import standard_input
 from evcli.errors import Refused, Usage
+from evcli.light_typing import Final
 from evcli.storage.codec import check_json, decode, encode_value
 
 _FORMS: Final = "write key=text, key:=json, key@=file (text) or key:@=file (JSON)"

@@ -6,9 +6,9 @@ So whatever is unusual is left to it; what is read here is read from the same de
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Final
 
 from evcli.cli.parameters import Argument, Option, Parameter
+from evcli.light_typing import Any, Final
 
 HOT: Final = frozenset({"append", "query state", "query get"})
 _MOST_DIGITS: Final = 18

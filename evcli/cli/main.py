@@ -9,11 +9,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from evcli.cli.hot_path import HOT, understand
 from evcli.cli.parameters import parameters_of
 from evcli.errors import Bug, EvcliError, NotPermitted, StorageFailed, Usage
+from evcli.light_typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from evcli.cli.output import Output

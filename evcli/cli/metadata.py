@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from typing import Annotated
 
 from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, split_version
 from evcli.cli.parameters import Option
 from evcli.domain.events import caused_by
 from evcli.errors import Refused, Usage
+from evcli.light_typing import Annotated
 from evcli.storage.codec import encode_value
 
 Meta = Annotated[list[str] | None, Option("--meta", metavar="K=V", help="A member of meta, a field as in DATA")]

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 from evcli import places
 from evcli.cli.output import Output
 from evcli.cli.parameters import Option
 from evcli.errors import StorageFailed, Usage
+from evcli.light_typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 if TYPE_CHECKING:
     from evcli.api import Store

@@ -9,11 +9,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 from evcli.domain import terminal
 from evcli.domain.terminal import Part, sanitise
 from evcli.errors import EvcliError, StorageFailed, Usage
+from evcli.light_typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 if TYPE_CHECKING:
     from evcli.domain.patches import Change

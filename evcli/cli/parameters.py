@@ -7,7 +7,8 @@ A command is a function ``run(context, …)``. Each other parameter is annotated
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, NamedTuple
+
+from evcli.light_typing import Any, NamedTuple
 
 
 class Option(NamedTuple):

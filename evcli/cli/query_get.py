@@ -1,12 +1,11 @@
 """``evcli query get``: one row of a view, by its key."""
 
-from typing import Annotated
-
 from evcli.cli.options import AtLeast, Cached, Context, Timeout, Until
 from evcli.cli.parameters import Argument, Option
 from evcli.cli.views import Explain, ViewName, asked_view, explain, read_freshness
 from evcli.domain.pointers import MISSING, parse_pointer, resolve
 from evcli.errors import NotFound
+from evcli.light_typing import Annotated
 from evcli.storage.codec import loads
 
 EXAMPLES = """\

@@ -1,13 +1,12 @@
 """``evcli query state``: the same answer as replay, from the cache and what came since."""
 
-from typing import Annotated
-
 from evcli.cli.options import AtLeast, Cached, Context, ReducerOption, Timeout, To, Until, WithVersion
 from evcli.cli.parameters import Argument
 from evcli.cli.states import print_state, read_moment, require_found
 from evcli.domain.durations import parse_duration
 from evcli.domain.names import is_pattern
 from evcli.errors import Usage
+from evcli.light_typing import Annotated
 
 EXAMPLES = """\
 evcli query state accounts/ann

@@ -1,11 +1,11 @@
 """How receipts and plans are printed."""
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final
 
 from evcli.cli.options import Context
 from evcli.cli.output import check_field
 from evcli.errors import BadConfig, CodeFailed, NotTrusted, Usage
+from evcli.light_typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from evcli.domain.reducers import ReducerDefinition

@@ -1,12 +1,12 @@
 """What ``replay`` and ``query state`` have in common: how a state is asked for and printed."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from evcli.cli.options import Context, instant, split_version
 from evcli.domain.names import is_pattern
 from evcli.domain.pointers import MISSING, parse_pointer, resolve
 from evcli.errors import NotFound, StreamNotFound, Usage
+from evcli.light_typing import Any, NamedTuple
 from evcli.replay import StreamState, to_json
 
 

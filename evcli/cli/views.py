@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
 
 from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, instant
 from evcli.cli.parameters import Argument, Option
 from evcli.domain.durations import parse_duration
 from evcli.errors import Usage
+from evcli.light_typing import TYPE_CHECKING, Annotated
 from evcli.read_side.keeping import KeptView
 from evcli.read_side.opened_view import Explained
 from evcli.read_side.views import Freshness, View

@@ -1,9 +1,9 @@
 """Durations, as options give them: apart from instants, since most runs read one and no time at all."""
 
 import re
-from typing import Final
 
 from evcli.errors import BadTime
+from evcli.light_typing import Final
 
 _DURATION: Final = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)?"
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 from evcli.domain.expected import ANY, Expected
 from evcli.domain.names import is_name
 from evcli.errors import Usage
+from evcli.light_typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 _VERSION: Final = r"[1-9][0-9]{0,18}"
 _NUMBER: Final = r"#[1-9][0-9]*"

@@ -1,8 +1,7 @@
 """Expected version: what a writer believes about a stream, and the check that it is so."""
 
-from typing import Any, Final
-
 from evcli.errors import Usage, WrongExpectedVersion
+from evcli.light_typing import Any, Final
 
 Expected = int | str
 """A version number, ``"exists"`` or ``"any"`` (``"none"`` is read as 0)."""

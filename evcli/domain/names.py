@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from evcli.errors import Refused
+from evcli.light_typing import Final
 
 SEGMENT: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 MAX_NAME_BYTES: Final = 200

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from evcli.domain.values import Json, kind_of
 from evcli.errors import Usage
+from evcli.light_typing import Final
 
 MISSING: Final = object()
 """What stands for a value that is not there, since null is one."""

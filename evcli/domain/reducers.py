@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
-from typing import Final, NamedTuple, Protocol, TypeVar
 
 from evcli.domain.events import Event
 from evcli.domain.names import compile_glob
 from evcli.domain.values import Json
 from evcli.errors import CodeFailed
+from evcli.light_typing import Final, NamedTuple, Protocol, TypeVar
 
 FOLD_VERSION: Final = 1
 """Raised when the same events and rules come to fold into something else, so that no snapshot from before is met."""

@@ -1,6 +1,6 @@
 """How often and how long a command is tried."""
 
-from typing import Final
+from evcli.light_typing import Final
 
 ATTEMPTS: Final = 5
 """How often a command is decided where its stream moves on in between."""

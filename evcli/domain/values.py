@@ -1,6 +1,6 @@
 """JSON values in memory: how they are copied, compared and named, and which numbers survive."""
 
-from typing import Any, Final
+from evcli.light_typing import Any, Final
 
 Json = Any
 """A parsed JSON value: dict, list, str, int, float, bool or None."""

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Callable
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evcli.domain.names import compile_pattern
 from evcli.domain.reducers import BUILT_IN, Reducer, ReducerDefinition
 from evcli.errors import BadConfig, NotFound, Refused, Usage
+from evcli.light_typing import TYPE_CHECKING, Any, Final, NamedTuple
 from evcli.places import CONFIG_FILE
 from evcli.project.definitions import (
     EXEC_PREFIX,

@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from evcli.domain.reducers import BUILT_IN, FOLD_VERSION, Reducer, ReducerDefinition
+from evcli.light_typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from evcli.storage.digests import sha256
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, Final, NoReturn
 
 from evcli.errors import BadConfig
+from evcli.light_typing import Any, Final, NoReturn
 from evcli.project.toml_notes import recall, remember
 
 _PLACE: Final = r" \(at (?:line (\d+), column \d+|end of document)\)$"

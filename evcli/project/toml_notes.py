@@ -7,9 +7,9 @@ whole. A file that is wrong is not noted.
 import json
 import os
 from contextlib import suppress
-from typing import Any
 
 from evcli import __version__
+from evcli.light_typing import Any
 from evcli.storage.digests import sha256
 from evcli.storage.files import make_private_folder, replace_file
 

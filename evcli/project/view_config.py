@@ -3,11 +3,11 @@
 import os
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
 
 from evcli.domain.names import check_name, compile_pattern, is_pattern
 from evcli.domain.reducers import BUILT_IN, Evolving
 from evcli.errors import Refused, Usage
+from evcli.light_typing import TYPE_CHECKING, Any, Final
 from evcli.project.definitions import (
     EXEC_PREFIX,
     Permission,

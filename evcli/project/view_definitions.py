@@ -1,10 +1,10 @@
 """View definitions: what a view's rows are made by, known by a fingerprint, and loaded only when there is something to fold."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evcli.domain.reducers import BUILT_IN, Evolving
 from evcli.domain.values import copy_json
+from evcli.light_typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from evcli.project.definitions import ProgramDefinition, PythonDefinition, digest
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from evcli.errors import Busy, CodeFailed
+from evcli.light_typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from evcli.read_side.opened_view import OpenView
 from evcli.storage.clock import now
 from evcli.storage.contract import EventStore, Head

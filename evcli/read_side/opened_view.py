@@ -4,9 +4,9 @@ import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from evcli.errors import Busy, StorageFailed
+from evcli.light_typing import TYPE_CHECKING, Any, NamedTuple, Self
 from evcli.storage.contract import Head
 from evcli.storage.view_file import (
     Checkpoint,

@@ -4,10 +4,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
 
 from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.errors import CodeFailed, NotFound
+from evcli.light_typing import Any, NamedTuple
 from evcli.replay import StreamState
 from evcli.storage.codec import freeze, loader, loads
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk, EventStore

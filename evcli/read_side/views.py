@@ -4,9 +4,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from evcli.errors import Busy, NotFound
+from evcli.light_typing import NamedTuple
 from evcli.read_side.keeping import PAUSE, KeptView, Outcome
 from evcli.read_side.opened_view import Explained, OpenView
 from evcli.storage.contract import Head

@@ -1,7 +1,8 @@
 """What a store is, to everything above it: the contract that each back end satisfies."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from evcli.light_typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from evcli.domain.conditions import Condition

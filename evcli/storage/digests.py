@@ -1,7 +1,8 @@
 """SHA-256 (FIPS 180-4): OpenSSL's for much, the interpreter's own for little, since loading OpenSSL takes longer than that."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+
+from evcli.light_typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from hashlib import _Hash

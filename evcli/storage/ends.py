@@ -4,9 +4,9 @@ Position, version and time stand at the front of each event line and never decre
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
 from evcli.errors import Damaged
+from evcli.light_typing import Final, NamedTuple
 from evcli.storage.files import read_at
 
 FIRST_BLOCK: Final = 1024

@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from evcli.errors import Busy, Damaged, NotPermitted
+from evcli.light_typing import Final
 
 if sys.platform == "win32":
     raise ImportError("evcli needs Linux or macOS: it locks and syncs files as POSIX has it; on Windows, use it in WSL")

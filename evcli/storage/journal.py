@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from evcli.errors import Damaged
+from evcli.light_typing import Final, NamedTuple
 from evcli.storage.ends import Line, find_line, last_lines
 from evcli.storage.files import read_at
 from evcli.storage.lines import (

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final
 
 from evcli.domain.names import is_name
 from evcli.errors import Damaged, Refused, StorageFailed, StoreNotFound
+from evcli.light_typing import Final
 from evcli.storage.files import close, open_file, read_at, replace_file, sync_directory, sync_tree_above
 
 FORMAT: Final = 1

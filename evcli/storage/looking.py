@@ -3,9 +3,9 @@
 import os
 import time
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from evcli.errors import Damaged
+from evcli.light_typing import Final, NamedTuple
 from evcli.storage import journal
 from evcli.storage.contract import Head
 from evcli.storage.files import opened, read_at

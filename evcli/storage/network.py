@@ -2,9 +2,9 @@
 
 import os
 import re
-from typing import Final
 
 from evcli.errors import NotPermitted
+from evcli.light_typing import Final
 
 NETWORK_TYPES: Final = frozenset(
     [

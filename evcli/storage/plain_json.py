@@ -4,9 +4,9 @@ What is not plain is left to orjson: it has the last word on what a value is, ho
 """
 
 import json
-from typing import Any, Final, NoReturn
 
 from evcli.domain.values import MAX_INTEGER, MIN_INTEGER
+from evcli.light_typing import Any, Final, NoReturn
 
 _MOST_BYTES: Final = 16 << 10
 _MOST_VALUES: Final = 1000

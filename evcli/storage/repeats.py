@@ -1,12 +1,12 @@
 """Leaving out events that their stream has already under the same ``id``: the rule, whatever the back end."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.expected import check_expected
 from evcli.domain.values import same_json
 from evcli.errors import IdReused, Refused, WrongExpectedVersion
+from evcli.light_typing import NamedTuple
 from evcli.storage.codec import loads
 from evcli.storage.commit import Commit, Tip, build_commit
 from evcli.storage.contract import Head, Receipt, StreamReceipt

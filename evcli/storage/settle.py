@@ -5,9 +5,9 @@ Each rule was found necessary by enumerating crash states; the table in ``evcli 
 
 import os
 from collections.abc import Iterable
-from typing import Final, NamedTuple
 
 from evcli.errors import Damaged
+from evcli.light_typing import Final, NamedTuple
 from evcli.storage import journal
 from evcli.storage.commit import EMPTY
 from evcli.storage.contract import Head

@@ -8,8 +8,8 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final, NamedTuple
 
+from evcli.light_typing import Final, NamedTuple
 from evcli.storage.contract import Bookmark
 from evcli.storage.digests import sha256
 from evcli.storage.files import make_private_folder, replace_file

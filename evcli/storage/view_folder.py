@@ -10,8 +10,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Final, NamedTuple
 
+from evcli.light_typing import Any, Final, NamedTuple
 from evcli.storage.digests import sha256
 from evcli.storage.files import folder_lock, make_private_folder, replace_file
 

@@ -6,9 +6,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, NoReturn
 
 from evcli.errors import DurabilityUnknown, NotPermitted, StorageFailed
+from evcli.light_typing import Final, NoReturn
 from evcli.storage.commit import Commit, Part
 from evcli.storage.contract import Head
 from evcli.storage.files import SyncFailed, close, open_file, opened, sync_data, write_all
