@@ -1,11 +1,11 @@
 """Replay: a stream's events, and the state they fold into, from the log itself and nothing else."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from evcli.domain.events import Event
 from evcli.domain.reducers import Reducer
 from evcli.errors import CodeFailed
+from evcli.light_typing import Any, NamedTuple
 from evcli.storage.codec import dump, loader
 from evcli.storage.contract import EventStore
 from evcli.storage.lines import lines_of_types

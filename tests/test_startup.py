@@ -13,7 +13,7 @@ SLOW = {"pydantic", "rich", "asyncio", "sqlite3", "importlib.metadata", "xml", "
 NOT_ON_THE_HOT_PATH = SLOW - {"sqlite3"} | {
     "typer", "click", "orjson", "platformdirs", "inspect", "dataclasses", "subprocess", "hashlib", "_hashlib", "tomllib",
     "csv", "random", "uuid", "threading", "shutil", "tempfile", "pathlib", "urllib", "shlex", "copy", "difflib", "ast",
-    "importlib.resources", "unicodedata", "select", "argparse", "logging", "platform",
+    "importlib.resources", "unicodedata", "select", "argparse", "logging", "platform", "typing", "warnings",
 }  # fmt: skip
 HOT = {
     "append": ["append", "accounts/ann", "money.deposited", "amount:=1"],

@@ -10,12 +10,12 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public in the source, absent from typeshed
-from typing import Any, Final, NamedTuple, NoReturn
 
 from evcli.domain.events import NewEvent
 from evcli.domain.expected import ANY, expected_of
 from evcli.domain.values import MAX_INTEGER, MIN_INTEGER
 from evcli.errors import Refused
+from evcli.light_typing import Any, Final, NamedTuple, NoReturn
 from evcli.storage.plain_json import parse_plain, plain_text
 
 MAX_LINE_BYTES: Final = 1 << 20

@@ -1,11 +1,11 @@
 """A commit, built whole in memory before a byte is written. Pure: the clock's time comes in as an argument."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
 
 from evcli.domain.events import NewEvent, Write
 from evcli.domain.names import check_name
 from evcli.errors import Refused
+from evcli.light_typing import Final, NamedTuple
 from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.contract import Head, Receipt, StreamReceipt
 from evcli.storage.event_texts import EventTexts

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
-from typing import NamedTuple, overload
+from typing import overload
 
 from evcli.domain.events import NewEvent
 from evcli.storage.codec import input_line

@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
 
 from evcli.domain.events import NewEvent
 from evcli.domain.names import is_name
+from evcli.light_typing import Final, NamedTuple
 from evcli.storage.digests import hasher, sha256
 
 ZEROS: Final = "0" * 64

@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
 
 from evcli.domain.events import Write
 from evcli.domain.names import check_name
 from evcli.errors import Damaged
+from evcli.light_typing import TYPE_CHECKING, NamedTuple
 from evcli.storage import journal
 from evcli.storage.clock import now
 from evcli.storage.commit import EMPTY, NO_TIP, Commit, Tip, check_writes

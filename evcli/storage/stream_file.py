@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
 
 from evcli.domain.names import check_name
 from evcli.errors import Damaged
+from evcli.light_typing import Final, NamedTuple
 from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.commit import NO_TIP, Tip
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk
