@@ -14,6 +14,7 @@ NOT_ON_THE_HOT_PATH = SLOW - {"sqlite3"} | {
     "typer", "click", "orjson", "platformdirs", "inspect", "dataclasses", "subprocess", "hashlib", "_hashlib", "tomllib",
     "csv", "random", "uuid", "threading", "shutil", "tempfile", "pathlib", "urllib", "shlex", "copy", "difflib", "ast",
     "importlib.resources", "unicodedata", "select", "argparse", "logging", "platform", "typing", "warnings",
+    "signal",
 }  # fmt: skip
 HOT = {
     "append": ["append", "accounts/ann", "money.deposited", "amount:=1"],

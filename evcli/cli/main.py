@@ -6,7 +6,6 @@ A command's module is imported only when it is the one that was named, so that n
 import atexit
 import gc
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +15,11 @@ from evcli.errors import Bug, EvcliError, NotPermitted, StorageFailed, Usage
 from evcli.light_typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
+    import signal
+
     from evcli.cli.output import Output
+else:
+    import _signal as signal  # its functions and numbers, without the enums that signal makes of them
 
 
 class Command(NamedTuple):

@@ -2,18 +2,22 @@
 
 import errno
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from evcli.errors import DurabilityUnknown, NotPermitted, StorageFailed
-from evcli.light_typing import Final, NoReturn
+from evcli.light_typing import TYPE_CHECKING, Final, NoReturn
 from evcli.storage.commit import Commit, Part
 from evcli.storage.contract import Head
 from evcli.storage.files import SyncFailed, close, open_file, opened, sync_data, write_all
 from evcli.storage.layout import JOURNAL_FILE, STREAMS, stream_path, sync_stream_folders
 from evcli.storage.settle import blank_mark, cut_journal, cut_streams, set_mark
+
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # its functions and numbers, without the enums that signal makes of them
 
 _DEFERRED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
