@@ -113,6 +113,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli.cells", "domain.terminal"},
     "platformdirs": {"places"},
+    "_sqlite3": {"storage.view_file"},
     "sqlite3": {"storage.ids", "storage.sql_checks", "storage.sql_reading", "storage.view_file", "storage.view_sql"},
 }
 PURE = {"os", "io", "sys", "time", "random", "secrets", "subprocess", "socket", "pathlib", "shutil", "tempfile", "uuid"}

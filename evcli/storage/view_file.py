@@ -243,7 +243,7 @@ def sqlite_errors() -> Iterator[None]:
         OSError: If it may not be opened or written.
         StorageFailed: If anything else is wrong, such as a full disk.
     """
-    import sqlite3
+    import _sqlite3 as sqlite3
 
     try:
         yield
@@ -277,9 +277,9 @@ def create_rows(connection: "sqlite3.Connection", table: str, columns: Mapping[s
 
 def open_readonly(path: str) -> "sqlite3.Connection":
     """Open a view's file for reading: it never waits for whoever folds, nor changes a byte of the database."""
-    import sqlite3
+    import _sqlite3  # sqlite3 itself, without the datetimes that it loads to convert: they take as long as the query
 
-    return sqlite3.connect(
+    return _sqlite3.connect(
         readonly_uri(path), uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
 
