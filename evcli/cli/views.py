@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from evcli.cli.fields import read_fields
 from evcli.cli.options import Context, instant
 from evcli.cli.parameters import Argument, Option
 from evcli.domain.durations import parse_duration
@@ -48,6 +47,8 @@ def read_params(texts: Sequence[str] | None) -> "dict[str, SqlValue]":
     Raises:
         Usage: If a value is an object or an array.
     """
+    from evcli.cli.fields import read_fields
+
     found: dict[str, SqlValue] = {}
     for name, text in read_fields(texts or ()).items():
         value = loads(text)

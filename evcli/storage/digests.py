@@ -1,5 +1,6 @@
 """SHA-256 (FIPS 180-4): OpenSSL's for much, the interpreter's own for little, since loading OpenSSL takes longer than that."""
 
+import sys
 from collections.abc import Callable
 
 from evcli.light_typing import TYPE_CHECKING, Final
@@ -9,12 +10,12 @@ if TYPE_CHECKING:
 
 _own: "Callable[[bytes], _Hash] | None"
 try:
-    from _sha2 import sha256 as _own  # type: ignore[import-not-found, no-redef]  # from Python 3.12 on
+    if sys.version_info >= (3, 12):
+        from _sha2 import sha256 as _own  # type: ignore[import-not-found, no-redef]
+    else:
+        from _sha256 import sha256 as _own  # type: ignore[import-not-found, no-redef]
 except ImportError:
-    try:
-        from _sha256 import sha256 as _own  # type: ignore[import-not-found, no-redef]  # up to Python 3.11
-    except ImportError:
-        _own = None  # some distributions build Python without it
+    _own = None  # some distributions build Python without it
 
 _LITTLE: Final = 64 << 10
 
