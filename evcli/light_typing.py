@@ -118,7 +118,7 @@ else:
         __replace__ = _replace
 
         def _asdict(self):
-            return dict(zip(self._fields, self, strict=True))
+            return dict(zip(self._fields, self))  # noqa: B905 (to ask whether they are as many takes a third longer)
 
 
 __all__ = [
