@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TextIO,
         TypedDict,
         TypeVar,
+        overload,
     )
 else:
     from collections import _tuplegetter  # of named tuples, the fastest way to a member
@@ -43,6 +44,10 @@ else:
         __ror__ = __or__
 
     Any = BinaryIO = ClassVar = Final = Literal = NoReturn = NotRequired = Self = TextIO = TypeVar = _Form()
+
+    def overload(function):
+        """Return the function: which of several is meant, only a type checker asks."""
+        return function
 
     class Annotated:
         """A type, and what is said of it."""
@@ -138,4 +143,5 @@ __all__ = [
     "TextIO",
     "TypeVar",
     "TypedDict",
+    "overload",
 ]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
-from typing import overload
 
 from evcli.domain.events import NewEvent
+from evcli.light_typing import NamedTuple, overload
 from evcli.storage.codec import input_line
 
 
