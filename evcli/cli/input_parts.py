@@ -81,6 +81,8 @@ def _before_long(lines: Sequence[bytes]) -> int:
 
 def _fill(lines: Sequence[bytes], most: int) -> int:
     """Return how many of the first lines are no more than ``most`` bytes together, at least 1."""
+    if sum(map(len, lines)) <= most:  # nearly always
+        return len(lines)
     return max(1, bisect_right(list(accumulate(map(len, lines))), most))
 
 

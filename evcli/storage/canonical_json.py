@@ -39,10 +39,13 @@ def group_lines(lines: Sequence[bytes], stream: str | None) -> dict[str, Group] 
     ids: dict[int, str] = {}
     for first in range(0, len(lines), _AT_ONCE):  # the values of all of them would take much memory
         values = _values(lines[first : first + _AT_ONCE])
-        if values is None or not _are_plain(values):
+        members = values and _members_of_plain(values)
+        if not values or not members:
             return None
-        streams += _members(values, "stream")
-        ids |= {place: value["id"] for place, value in enumerate(values, first) if "id" in value}
+        if "stream" in members:
+            streams += [value["stream"] for value in values]
+        if "id" in members:
+            ids |= {place: value["id"] for place, value in enumerate(values, first) if "id" in value}
     names = set(streams)
     if len(streams) not in (0, len(lines)) or (stream is not None and len(names) > 1):
         return None
@@ -74,29 +77,31 @@ def _is_shallow(line: bytes) -> bool:
     return line.count(b"{") + line.count(b"[") <= MAX_DEPTH
 
 
-def _are_plain(values: Sequence[dict[str, Any]]) -> bool:
-    """Say whether all values are events that are stored just as they come, and all name their streams, or none does."""
+def _members_of_plain(values: Sequence[dict[str, Any]]) -> set[str] | None:
+    """Return the members that values have if all are events stored just as they come, and all name their streams, or none does."""
     shapes = set(map(tuple, values))
     members = {member for shape in shapes for member in shape}
     if "stream" in members:
-        if any(shape[0] != "stream" for shape in shapes) or not _are_texts(names := _members(values, "stream")):
-            return False
+        if any(shape[0] != "stream" for shape in shapes) or not _are_texts(names := _all_of(values, "stream")):
+            return None
         if not all(map(is_name, set(names))):
-            return False
+            return None
         shapes = {shape[1:] for shape in shapes}
-    return (
+    if (
         shapes <= _SHAPES
-        and _are_texts(_members(values, "type"))
-        and ("id" not in members or _are_texts(_members(values, "id")))
-        and ("meta" not in members or all(meta and type(meta) is dict for meta in _members(values, "meta")))
-    )
+        and _are_texts([value["type"] for value in values])
+        and ("id" not in members or _are_texts(_all_of(values, "id")))
+        and ("meta" not in members or all(meta and type(meta) is dict for meta in _all_of(values, "meta")))
+    ):
+        return members
+    return None
 
 
 def _are_texts(values: Sequence[object]) -> bool:
     return set(map(type, values)) == {str} and "" not in values
 
 
-def _members(values: Sequence[dict[str, Any]], name: str) -> list[Any]:
+def _all_of(values: Sequence[dict[str, Any]], name: str) -> list[Any]:
     return [value[name] for value in values if name in value]
 
 
