@@ -6,6 +6,7 @@ and folded in parts, since parsed events take several times the memory of their 
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from time import monotonic
 from typing import Final, NamedTuple
 
 from evcli.domain.events import Event
@@ -30,6 +31,7 @@ _PART_EVENTS: Final = 256
 _PART_BYTES: Final = 1 << 20
 _MOST_ROWS: Final = 50_000
 _MOST_CHANGED: Final = 20_000
+_LONGEST: Final = 2.0
 
 
 def fold_into(
@@ -182,6 +184,7 @@ class _Fold:
         """Fold parts into the rows at hand, up to a batch; return how many events that were, and the last one."""
         changes: list[Change] = []
         folded = size = 0
+        begun = monotonic()
         for part in parts:
             if part.folded:
                 self._reducer = self._reducer or self._load_reducer()
@@ -193,6 +196,8 @@ class _Fold:
             size += sum(map(len, part.lines))
             self._tell(part.last["position"])
             if folded >= BATCH_EVENTS or size >= _BATCH_BYTES or len(self._changed) >= _MOST_CHANGED:
+                break
+            if monotonic() >= begun + _LONGEST:  # a slow program's work is not to be lost where it is stopped
                 break
         self._apply(changes)
         return folded, part.last

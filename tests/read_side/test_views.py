@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from evcli.read_side import folding
 from evcli.read_side.upkeep import parked_at, path_for_others, rebuild, retry, roll_back, skip, status_of
 from evcli.read_side.views import View
 from evcli.storage import view_file
+from evcli.storage.codec import freeze
 from tests.read_side.viewing import STOCK, ask, by_hand, kept, random_events, received, rows_of, shop
 
 NEW_STOCK = STOCK.replace('qty = "/data/qty" }, set', "qty = 1 }, set")
@@ -405,6 +407,29 @@ def test_a_fold_that_is_interrupted_is_as_if_it_had_not_begun(tmp_path: Path, mo
             ask(store)
     assert ask(store, cached=True)[1].position == 1
     assert ask(store)[0]["A"]["qty"] == 2
+
+
+def test_a_slow_fold_that_is_interrupted_keeps_what_it_has_come_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = shop(tmp_path)
+    store.append("inventory/x", [received("A", 1)])
+    ask(store)
+    store.append("inventory/x", [received("A", 1)] * 999)
+    monkeypatch.setattr(folding, "_LONGEST", 0.0)
+    make, calls = freeze, iter((False, False, True))
+
+    def stop(row: Any) -> bytes | None:
+        if next(calls):
+            raise KeyboardInterrupt
+        return make(row)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folding, "freeze", stop)
+        with pytest.raises(KeyboardInterrupt):
+            ask(store)
+    assert ask(store, cached=True)[1].position > 500
+    assert ask(store)[0]["A"]["qty"] == 1000
 
 
 def test_store_views_are_asked_from_python(tmp_path: Path) -> None:
