@@ -29,7 +29,7 @@ Opener = Callable[[], Opened]
 def replay_streams(opener: Opener, streams: Sequence[str], *, end: int, until: str | None) -> Iterator[StreamState]:
     """Yield the states of streams as of an instant (None: now), in their order, without those that had no event by then.
 
-    How much there is to fold shows in folding: what is left when it has been much is shared out.
+    Streams that are many are shared out; how much there is in a few shows in folding: so is what is left when it has been much.
 
     Args:
         opener: Opens the store, here and in each process.
@@ -42,12 +42,11 @@ def replay_streams(opener: Opener, streams: Sequence[str], *, end: int, until: s
         CodeFailed: If a state is not JSON.
     """
     rest = iter(streams)
-    cost = 0
-    for found in replay_each(opener(), rest, end=end, until=until):
+    alone = replay_each(opener(), rest, end=end, until=until)
+    cost = len(streams) * _STREAM_COST
+    while cost <= _WORTH_IT and (found := next(alone, None)):
         yield found
-        cost += found.version + _STREAM_COST
-        if cost > _WORTH_IT:
-            break
+        cost += found.version
     left = list(rest)
     processes = min(cores(), len(left))
     if processes < 2:  # noqa: PLR2004 (one is this one)
