@@ -5,6 +5,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from evcli.errors import CodeFailed
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 _P = TypeVar("_P")
 _R = TypeVar("_R")
 _AHEAD: Final = 8
+
+Work = Callable[[_P], Iterator[_R]]
+"""What is done with a part."""
 
 
 class Outcome(NamedTuple):
@@ -31,19 +35,20 @@ def cores() -> int:
 
 
 def share_out(
-    work: Callable[[_P], Iterator[_R]],
+    begin: Callable[[], Work[_P, _R]],
     parts: Sequence[_P],
     *,
     processes: int,
     cost: Callable[[_P], int] | None = None,
     done: Callable[[_P], None] | None = None,
 ) -> Iterator[_R]:
-    """Yield what ``work`` yields for each part, in the parts' order; when it ends, however that is, nothing goes on.
+    """Yield what is made of each part, in the parts' order; when it ends, however that is, nothing goes on.
 
     A pool of the standard library's would not do: it waits for what is running, and leaves semaphores when it is killed.
 
     Args:
-        work: What is done; it, the parts and what it yields can be pickled.
+        begin: Returns what is done with a part; called once in each process. It, the parts and what comes of them can be
+            pickled.
         parts: The parts.
         processes: How many processes.
         cost: How much work a part is: the costliest is begun first, so that none of them is begun when all else is done.
@@ -51,7 +56,7 @@ def share_out(
         done: Is told of each part when it is done.
 
     Raises:
-        Exception: What ``work`` raises, behind all that comes before it.
+        Exception: What was raised there, behind all that comes before it.
         CodeFailed: If a process ends before its time.
     """
     order = sorted(range(len(parts)), key=lambda number: -cost(parts[number])) if cost else range(len(parts))
@@ -60,7 +65,7 @@ def share_out(
     with ExitStack() as ending:
         workers = _Workers()
         ending.callback(workers.end)
-        workers.start(work, min(processes, len(parts)))
+        workers.start(begin, min(processes, len(parts)))
         for wanted in range(len(parts)):
             while wanted not in outcomes:
                 while workers.idle and waiting and (cost or waiting[0] < wanted + _AHEAD * processes):
@@ -83,11 +88,11 @@ class _Workers:
         self._all: dict[Connection, ForkProcess | SpawnProcess] = {}
         self.idle: list[Connection] = []
 
-    def start(self, work: Callable[[Any], Iterator[Any]], count: int) -> None:
+    def start(self, begin: Callable[[], Work[Any, Any]], count: int) -> None:
         context = _context()
         for _ in range(count):
             ours, theirs = context.Pipe()
-            self._all[ours] = context.Process(target=_serve, args=(theirs, work), daemon=True)
+            self._all[ours] = context.Process(target=_serve, args=(theirs, begin), daemon=True)
             self._all[ours].start()
             theirs.close()
             self.idle.append(ours)
@@ -139,7 +144,7 @@ def _talking_to(worker: "ForkProcess | SpawnProcess") -> Iterator[None]:
         ) from error
 
 
-def _serve(connection: "Connection", work: Callable[[Any], Iterator[Any]]) -> None:
+def _serve(connection: "Connection", begin: Callable[[], Work[Any, Any]]) -> None:
     """Work on what is sent until nobody is there to send; leave Ctrl-C to the parent, which ends its children."""
     import signal
     from multiprocessing import parent_process
@@ -154,15 +159,16 @@ def _serve(connection: "Connection", work: Callable[[Any], Iterator[Any]]) -> No
         os._exit(1)  # it was killed before it could end its children
 
     Thread(target=follow, daemon=True).start()
+    begun = cache(begin)
     while True:
         number, part = connection.recv()
-        connection.send((number, _outcome(work, part)))
+        connection.send((number, _outcome(begun, part)))
 
 
-def _outcome(work: Callable[[Any], Iterator[Any]], part: Any) -> Outcome:  # noqa: ANN401 (whatever is shared out)
+def _outcome(begun: Callable[[], Work[Any, Any]], part: Any) -> Outcome:  # noqa: ANN401 (whatever is shared out)
     found: list[Any] = []
     try:
-        found.extend(work(part))
+        found.extend(begun()(part))
     except Exception as error:  # noqa: BLE001 (it is raised where the outcome is received)
         return Outcome(found, error)
     return Outcome(found, None)

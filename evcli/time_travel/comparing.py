@@ -10,7 +10,7 @@ from evcli.domain.patches import changes_between
 from evcli.domain.pointers import MISSING, spell_pointer
 from evcli.domain.reducers import Reducer
 from evcli.domain.values import Json, copy_json, same_json
-from evcli.processes import cores, share_out
+from evcli.processes import Work, cores, share_out
 from evcli.replay import StreamState, to_json
 from evcli.storage.codec import canonical_text, loader
 from evcli.storage.contract import EventStore
@@ -190,17 +190,20 @@ def compare_streams(
             progress(done, total)
 
     if processes < 2:  # noqa: PLR2004 (one is this one)
-        yield from _compare_part(opener, end, extents, watch)
+        yield from _compare_part(opener(), end, extents, watch)
     else:
         parts = _split(extents, processes * _PARTS_PER_PROCESS)
-        work = partial(_compare_part, opener, end)
-        yield from share_out(work, parts, processes=processes, cost=_cost, done=lambda part: watch(_events(part)))
+        begin = partial(_begin, opener, end)
+        yield from share_out(begin, parts, processes=processes, cost=_cost, done=lambda part: watch(_events(part)))
+
+
+def _begin(opener: Opener, end: int) -> Work[Sequence[Extent], Difference]:
+    return partial(_compare_part, opener(), end)
 
 
 def _compare_part(
-    opener: Opener, end: int, extents: Sequence[Extent], watch: Watch | None = None
+    opened: Opened, end: int, extents: Sequence[Extent], watch: Watch | None = None
 ) -> Iterator[Difference]:
-    opened = opener()
     for extent in extents:
         old, new = opened.reducers(extent.stream)
         if found := compare_folds(opened.store, extent, old, new, end=end, watch=watch):

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from evcli.domain.reducers import Reducer
-from evcli.processes import cores, share_out
+from evcli.processes import Work, cores, share_out
 from evcli.replay import StreamState, replay_stream, to_json
 from evcli.storage.codec import loads
 from evcli.storage.contract import EventStore
@@ -54,13 +54,17 @@ def replay_streams(opener: Opener, streams: Sequence[str], *, end: int, until: s
         return
     size = -(-len(left) // (processes * _PARTS_PER_PROCESS))
     parts = [left[start : start + size] for start in range(0, len(left), size)]
-    for stream, version, text in share_out(partial(_texts, opener, end, until), parts, processes=processes):
+    for stream, version, text in share_out(partial(_begin, opener, end, until), parts, processes=processes):
         yield StreamState(stream, version, loads(text))
 
 
-def _texts(opener: Opener, end: int, until: str | None, streams: Sequence[str]) -> Iterator[tuple[str, int, bytes]]:
+def _begin(opener: Opener, end: int, until: str | None) -> Work[Sequence[str], tuple[str, int, bytes]]:
+    return partial(_texts, opener(), end, until)
+
+
+def _texts(opened: Opened, end: int, until: str | None, streams: Sequence[str]) -> Iterator[tuple[str, int, bytes]]:
     """Yield states as JSON: as such a reducer may have made them of what only its own process knows."""
-    for found in replay_each(opener(), streams, end=end, until=until):
+    for found in replay_each(opened, streams, end=end, until=until):
         yield found.stream, found.version, to_json(found)
 
 
