@@ -88,9 +88,11 @@ class Mark(NamedTuple):
     hash: str
 
 
-def chain(previous: str, body: bytes) -> str:
-    """Seal (or hash) ``body`` onto the chain that ended in ``previous``."""
-    return sha256(previous.encode() + body).hexdigest()
+def chain(previous: str, body: bytes | memoryview, *, among: int = 0) -> str:
+    """Seal (or hash) ``body`` onto the chain that ended in ``previous``; it is one of ``among`` bytes that are to be digested."""
+    digest = hasher(max(len(body), among))(previous.encode())
+    digest.update(body)
+    return digest.hexdigest()
 
 
 def chain_all(previous: str, bodies: Iterable[bytes]) -> tuple[str, int]:

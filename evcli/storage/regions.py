@@ -5,10 +5,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from evcli.errors import Damaged
-from evcli.storage.digests import hasher
 from evcli.storage.files import close, open_file, read_at
 from evcli.storage.layout import stream_path
-from evcli.storage.lines import SUFFIX_BYTES, ZEROS, JournalWrite, seal_in
+from evcli.storage.lines import SUFFIX_BYTES, ZEROS, JournalWrite, chain, seal_in
 
 _MOST_OPEN: Final = 64
 
@@ -51,8 +50,8 @@ class RegionReader:
         if len(region) < write.length:
             raise Damaged(name, write.offset + len(region), f"the file ends within the commit at byte {write.offset}")
         self._read_bytes += write.length
-        sha256 = hasher(self._read_bytes)  # many small commits are much to digest, too
-        if previous is None or sha256(previous.encode() + region[: -SUFFIX_BYTES - 1]).hexdigest() != write.seal:
+        body = memoryview(region)[: -SUFFIX_BYTES - 1]
+        if previous is None or chain(previous, body, among=self._read_bytes) != write.seal:
             raise Damaged(name, write.offset, "a commit does not match the seal that the journal has for it")
         lines = region.split(b"\n")[:-1]
         if len(lines) != write.count or seal_in(lines[-1]) != write.seal:

@@ -9,7 +9,6 @@ from evcli.light_typing import Final, NamedTuple
 from evcli.storage.codec import MAX_LINE_BYTES
 from evcli.storage.commit import NO_TIP, Tip
 from evcli.storage.contract import Bookmark, BookmarkLost, Chunk
-from evcli.storage.digests import hasher
 from evcli.storage.ends import FIRST_BLOCK, Ending, Line, find_line, last_lines, line_at
 from evcli.storage.files import opened, read_at
 from evcli.storage.layout import stream_path
@@ -290,12 +289,10 @@ def _verify(text: bytes, seal: str) -> tuple[int, str, bool]:
 
     Returns how many bytes the sound ones fill, the seal at their end, and whether one follows that does not match its seal.
     """
-    sha256, view, previous, begin = hasher(len(text)), memoryview(text), seal.encode(), 0
+    view, begin = memoryview(text), 0
     for end in reversed(commit_ends(text)):
-        stated = text[end - 67 : end - 3]
-        digest = sha256(previous)
-        digest.update(view[begin : end - SUFFIX_BYTES - 1])
-        if digest.hexdigest().encode() != stated:
-            return begin, previous.decode(), True
-        previous, begin = stated, end
-    return begin, previous.decode(), False
+        stated = text[end - 67 : end - 3].decode()
+        if chain(seal, view[begin : end - SUFFIX_BYTES - 1], among=len(text)) != stated:
+            return begin, seal, True
+        seal, begin = stated, end
+    return begin, seal, False

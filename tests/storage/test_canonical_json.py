@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,7 +16,9 @@ from evcli.storage.canonical_json import group_lines
 from evcli.storage.codec import input_line
 from evcli.storage.commit import EMPTY, build_commit
 from evcli.storage.event_texts import Group, line_of
+from evcli.storage.local import LocalStore
 from evcli.storage.memory import MemoryStore
+from tests.storage.building import stored_lines
 
 ORDER = ("stream", "type", "data", "meta", "id")
 NOW = "2026-11-23T08:00:00.000000Z"
@@ -183,3 +186,12 @@ def test_a_commit_of_very_many_events_is_the_same_line_by_line_and_names_the_one
     with pytest.raises(Refused, match="future") as caught:
         stored([Write("s", late)])
     assert caught.value.index == 2100
+
+
+def test_a_commit_of_very_many_events_is_sealed_as_a_whole(store_path: Path) -> None:
+    store = LocalStore(str(store_path))
+    groups = group_lines([b'{"type":"t","data":%d}' % number for number in range(2500)], "s")
+    assert groups is not None
+    store.append(writes_of(groups))
+    assert store.verify().events == 2500
+    assert [json.loads(line)["data"] for line in stored_lines(store, "s")] == list(range(2500))
