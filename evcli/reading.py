@@ -254,12 +254,10 @@ class StoreReader:
         Streams that had no event by then are left out.
         """
         from evcli.given import to_instant
-        from evcli.time_travel.replaying import Opened, replay_each
+        from evcli.time_travel.replaying import opened, replay_each
 
-        given = None if reducer is None else self.definition("", reducer)
-        opened = Opened(self.log, lambda stream: (given or self.definition(stream)).load())
         end, streams = self.head().position, filter(select_by(patterns), self.log.streams())
-        yield from replay_each(opened, streams, end=end, until=to_instant(until))
+        yield from replay_each(opened(self.log, self.definition, reducer), streams, end=end, until=to_instant(until))
 
     def snapshots(self, stream: str, *, reducer: str | None = None) -> "Iterator[Snapshot]":
         """Yield the cached states of a stream that a query may answer from, the latest first."""

@@ -15,7 +15,7 @@ from evcli.cli.states import print_state, read_moment, require_found, require_st
 from evcli.cli.what_if import Decide, Insert, Set, Without, print_supposed, read_supposition
 from evcli.domain.names import select_by
 from evcli.errors import Usage
-from evcli.time_travel.replaying import Opened, replay_streams
+from evcli.time_travel.replaying import Opened, opened, replay_streams
 
 EXAMPLES = """\
 evcli replay accounts/ann
@@ -109,9 +109,8 @@ def _print_states(
 
 
 def _open(store: str | None, config: str | None, reducer: str | None) -> Opened:
-    opened = Store.open(store, config=config)
-    given = None if reducer is None else opened.definition("", reducer)
-    return Opened(opened.log, lambda stream: (given or opened.definition(stream)).load())
+    found = Store.open(store, config=config)
+    return opened(found.log, found.definition, reducer)
 
 
 def _check_together(asked: dict[str, bool], *, supposed: bool, diff: bool, with_version: bool) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from evcli.domain.reducers import Reducer
+from evcli.domain.reducers import Reducer, ReducerDefinition
 from evcli.processes import Work, cores, share_out
 from evcli.replay import StreamState, replay_stream, to_json
 from evcli.storage.codec import loads
@@ -24,6 +24,17 @@ class Opened(NamedTuple):
 
 Opener = Callable[[], Opened]
 """Opens a store; it can be pickled, since each process opens the store for itself."""
+
+
+def opened(
+    store: EventStore, definition: Callable[[str, str | None], ReducerDefinition], reducer: str | None
+) -> Opened:
+    """Return a store with what gives a stream's reducer: ``reducer``, looked up once, or None for what is configured.
+
+    ``definition`` looks one up, as `evcli.reading.StoreReader.definition` does.
+    """
+    given = None if reducer is None else definition("", reducer)
+    return Opened(store, lambda stream: (given or definition(stream, None)).load())
 
 
 def replay_streams(opener: Opener, streams: Sequence[str], *, end: int, until: str | None) -> Iterator[StreamState]:
