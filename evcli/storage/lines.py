@@ -135,6 +135,11 @@ def commit_ends(text: bytes) -> list[int]:
     return ends
 
 
+def seal_before(text: bytes, end: int) -> str:
+    """Return the seal of the line that ends, behind its newline, at one of the `commit_ends` of ``text``."""
+    return text[end - 67 : end - 3].decode()
+
+
 def open_event_line(
     *, position: int, stream: str, version: int, time: str, event: NewEvent, recorded: str | None
 ) -> bytes:

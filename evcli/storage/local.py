@@ -100,9 +100,8 @@ class LocalStore:
         check_writes(writes)
         with self._telling():
             if self._own is None and read_identity(self.root) is None:
-                self._plan(
-                    writes, self._unplanned(), unless
-                )  # so that what is refused does not leave an empty store behind
+                # So that what is refused does not leave an empty store behind.
+                self._plan(writes, self._unplanned(), unless)
         with self._locked(lock_wait) as lock_fd:
             return self._append(lock_fd, writes, unless, once=once)
 

@@ -12,7 +12,7 @@ from evcli.storage.contract import Bookmark, BookmarkLost, Chunk
 from evcli.storage.ends import FIRST_BLOCK, Ending, Line, find_line, last_lines, line_at
 from evcli.storage.files import opened, read_at
 from evcli.storage.layout import stream_path
-from evcli.storage.lines import SUFFIX_BYTES, ZEROS, Front, chain, commit_ends, read_front, seal_in
+from evcli.storage.lines import SUFFIX_BYTES, ZEROS, Front, chain, commit_ends, read_front, seal_before, seal_in
 
 _FIRST_READ: Final = 64 << 10
 _MOST_READ: Final = 1 << 20
@@ -185,7 +185,7 @@ class StreamFile:
             start = max(0, offset - block)
             text = read_at(self.fd, offset - start, start)
             if ends := commit_ends(text):
-                return Commits(b"", start + ends[0], text[ends[0] - 67 : ends[0] - 3].decode())
+                return Commits(b"", start + ends[0], seal_before(text, ends[0]))
             offset = start and start + SUFFIX_BYTES  # a seal may begin in one block and end in the next
             block = min(_SCAN, block * 2)
         return Commits(b"", 0, ZEROS)
@@ -291,7 +291,7 @@ def _verify(text: bytes, seal: str) -> tuple[int, str, bool]:
     """
     view, begin = memoryview(text), 0
     for end in reversed(commit_ends(text)):
-        stated = text[end - 67 : end - 3].decode()
+        stated = seal_before(text, end)
         if chain(seal, view[begin : end - SUFFIX_BYTES - 1], among=len(text)) != stated:
             return begin, seal, True
         seal, begin = stated, end
